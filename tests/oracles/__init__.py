@@ -1,0 +1,1 @@
+"""Checked values of the statistics, read from a file and compared with what engines.statistics computes."""
