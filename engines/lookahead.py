@@ -1,0 +1,137 @@
+"""Would the past have looked the same without the future? Decisions recomputed on data cut at seeded dates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.portfolio import mean_of_last, target_weights, targets_held
+from engines.signals import score
+from engines.universe import build_universe
+
+if TYPE_CHECKING:
+    from engines.candidate import Candidate, Variant
+    from engines.panel import Panel
+    from engines.study import Study
+
+CUTS = 20
+MISSING_COUNTS_AS = 1.0
+
+Scoring = Callable[["Panel", "Candidate", "Variant", NDArray[np.bool_]], NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """What is decided with the data of one panel, on its dates or on the rebalance dates among them."""
+
+    signal: NDArray[np.float64]  # (T, N)
+    universe: NDArray[np.float64]  # (T, N) 1 or 0
+    target_weights: NDArray[np.float64]  # (R, N)
+    fill_prices: NDArray[np.float64]  # (R, N) execution price of each name that is aimed at; NaN otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class TruncationDifference:
+    """Largest absolute difference between decisions with and without the data after each cut."""
+
+    cut_rows: tuple[int, ...]  # last row that each cut panel holds
+    signal: float
+    universe: float
+    target_weights: float
+    fill_prices: float
+
+    @property
+    def largest(self) -> float:
+        """The largest of the four; NaN when there was no date to cut at."""
+        return float(np.max([self.signal, self.universe, self.target_weights, self.fill_prices]))
+
+    @property
+    def n_cuts(self) -> int:
+        """How many dates the data were cut at."""
+        return len(self.cut_rows)
+
+    @property
+    def note(self) -> str:
+        """The four differences by name."""
+        parts = ("signal", "universe", "target_weights", "fill_prices")
+        return ", ".join(f"{name} {getattr(self, name):.3g}" for name in parts)
+
+
+def truncation_difference(study: Study, *, seed: int, n_cuts: int = CUTS) -> TruncationDifference:
+    """Do signal, universe and fills on data cut at seeded dates equal those of the whole sealed panel?
+
+    At each cut the panel is what a file that ends there would give, without any knowledge of later delistings; all its dates are compared. The variants
+    take turns over the cuts. A number that appears or disappears counts as a difference of 1.
+    """
+    return _difference(study, seed, n_cuts, score)
+
+
+def planted_leak_difference(study: Study, *, seed: int, n_cuts: int = CUTS) -> TruncationDifference:
+    """The positive control: the same check of the same signal, moved one day towards the past so that each row shows tomorrow's score."""
+    return _difference(study, seed, n_cuts, tomorrows_score)
+
+
+def tomorrows_score(
+    panel: Panel, candidate: Candidate, variant: Variant, mask: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """The candidate's signal with a planted leak: row t holds the score of t + 1, the last row its own."""
+    signal = score(panel, candidate, variant, mask)
+    return np.vstack([signal[1:], signal[-1:]])
+
+
+def decide(panel: Panel, candidate: Candidate, variant: Variant, first_rebalance: int, scoring: Scoring) -> Decisions:
+    """Everything the backtest would decide on the dates of `panel`, with the rebalance grid anchored at `first_rebalance`."""
+    portfolio = candidate.portfolio
+    mask = build_universe(panel, candidate.universe).mask
+    signal = scoring(panel, candidate, variant, mask)
+    rows = np.arange(first_rebalance, panel.n_dates, portfolio.rebalance_days)
+    weights = mean_of_last(target_weights(signal[rows], mask[rows], portfolio), targets_held(portfolio))
+    prices = panel.open if portfolio.execution_price == "open" else panel.close
+    executed = rows + portfolio.execution_delay_days < panel.n_dates
+    fills = np.full(weights.shape, np.nan)
+    fills[executed] = prices[rows[executed] + portfolio.execution_delay_days]
+    return Decisions(signal, mask.astype(np.float64), weights, np.where(weights != 0.0, fills, np.nan))
+
+
+def _difference(study: Study, seed: int, n_cuts: int, scoring: Scoring) -> TruncationDifference:
+    panel, candidate, first = study.sealed, study.candidate, study.first_rebalance
+    earliest = min(first + candidate.portfolio.execution_delay_days, panel.n_dates - 1)
+    usable = np.arange(earliest, panel.n_dates - 1)
+    drawn = np.random.default_rng(seed).choice(usable, size=min(n_cuts, usable.size), replace=False)
+    cuts = tuple(sorted(drawn.tolist()))
+    variants = candidate.variants()
+    whole = {variant.label: decide(panel, candidate, variant, first, scoring) for variant in variants[: len(cuts)]}
+    found = []
+    for turn, cut in enumerate(cuts):
+        variant = variants[turn % len(variants)]
+        part = decide(panel.as_known_at(cut + 1), candidate, variant, first, scoring)
+        found.append(_compare(part, whole[variant.label], cut, first, candidate))
+    largest = np.max(found, axis=0).tolist() if found else [float("nan")] * 4
+    return TruncationDifference(cuts, *largest)
+
+
+def _compare(part: Decisions, whole: Decisions, cut: int, first: int, candidate: Candidate) -> list[float]:
+    """Largest difference of each kind of decision over the dates that the cut panel holds."""
+    rows, n_rebalances = cut + 1, part.target_weights.shape[0]
+    executions = (
+        np.arange(n_rebalances) * candidate.portfolio.rebalance_days + first + candidate.portfolio.execution_delay_days
+    )
+    executed = executions <= cut
+    return [
+        _largest(part.signal, whole.signal[:rows]),
+        _largest(part.universe, whole.universe[:rows]),
+        _largest(part.target_weights, whole.target_weights[:n_rebalances]),
+        _largest(part.fill_prices[executed], whole.fill_prices[:n_rebalances][executed]),
+    ]
+
+
+def _largest(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    if first.size == 0:
+        return 0.0
+    difference = np.abs(first - second)
+    one_sided = np.isnan(first) != np.isnan(second)
+    return float(np.where(one_sided, MISSING_COUNTS_AS, np.where(np.isnan(difference), 0.0, difference)).max())
