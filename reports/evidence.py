@@ -1,0 +1,105 @@
+"""Thresholds and the evidence measured against them.
+
+A threshold is a line of policy; evidence is a number that a gate measured, recorded before it is judged. Strictness is explicit in the
+relation, and a value that is missing, NaN or infinite holds against nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, Self
+
+Relation = Literal[">", ">=", "<", "<=", "=="]
+Level = Literal["hard", "diagnostic"]
+
+HOLDS: Final[dict[str, Callable[[float, float], bool]]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+    "==": operator.eq,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """One condition of a gate: `measured relation bound`, in `unit`.
+
+    `scale` is the distance from the bound, in the same unit, that counts as one step of comfort; it makes the margins of different gates
+    comparable and decides nothing.
+    """
+
+    id: str
+    relation: Relation
+    bound: float
+    unit: str
+    scale: float
+
+    def holds(self, value: float | None) -> bool:
+        """Whether `value` satisfies the condition; never for a value that is absent or not finite."""
+        return value is not None and math.isfinite(value) and HOLDS[self.relation](value, self.bound)
+
+    def margin(self, value: float | None) -> float | None:
+        """Signed distance to the bound in `unit`, positive on the passing side; None for a value that is absent or not finite."""
+        if value is None or not math.isfinite(value):
+            return None
+        if self.relation == "==":
+            return 0.0 - abs(value - self.bound)
+        return value - self.bound if self.relation in (">", ">=") else self.bound - value
+
+    def is_looser_than(self, other: Threshold) -> bool:
+        """Whether some value holds here that does not hold at `other` (same id and relation, another bound)."""
+        if self.relation == "==":
+            return self.bound != other.bound
+        return self.bound < other.bound if self.relation in (">", ">=") else self.bound > other.bound
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A number measured for one threshold in one cell. `value` None or not finite means: not measured."""
+
+    threshold: Threshold
+    value: float | None
+    n_obs: int | None
+    note: str = ""
+
+    @property
+    def holds(self) -> bool:
+        return self.threshold.holds(self.value)
+
+    @property
+    def margin(self) -> float | None:
+        return self.threshold.margin(self.value)
+
+    @property
+    def comfort(self) -> float:
+        """Margin in steps of the threshold's scale: what makes two gates comparable. Minus infinity when nothing was measured."""
+        margin = self.margin
+        return -math.inf if margin is None else margin / self.threshold.scale
+
+    def describe(self) -> str:
+        """`measured -1.91, required >= -1.65, margin -0.26 (n = 252)`."""
+        count = "" if self.n_obs is None else f" (n = {self.n_obs})"
+        note = f": {self.note}" if self.note else ""
+        required = f"required {self.threshold.relation} {self.threshold.bound:.6g}"
+        if self.margin is None:
+            return f"not measured, {required}{count}{note}"
+        return f"measured {self.value:.6g}, {required}, margin {self.margin:+.4g}{count}{note}"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-able form with built-in types only; a value that is not finite becomes null."""
+        finite = self.value is not None and math.isfinite(self.value)
+        return {
+            "threshold": asdict(self.threshold),
+            "value": self.value if finite else None,
+            "n_obs": self.n_obs,
+            "note": self.note or ("" if finite else "not a finite number"),
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """Inverse of `to_json`."""
+        return cls(Threshold(**record["threshold"]), record["value"], record["n_obs"], record["note"])

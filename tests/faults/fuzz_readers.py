@@ -1,0 +1,113 @@
+"""Records with bytes changed, cut, doubled and made up: do all readers answer, without an exception and without a write?"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import tempfile
+from pathlib import Path
+
+from reports.durable import load_json
+from reports.errors import RecordError, RequestRefused
+from reports.pack_check import parse_manifest
+from reports.recover import recover
+from reports.verify import verify_workspace
+from reports.workspace import Workspace
+from tests.faults.campaign import conclude, count_from_command_line, in_scratch
+from tests.reports.sample_record import begin, promote, run_stage, start
+
+TOKENS = (
+    b"\n",
+    b"\r",
+    b"\0",
+    b"\xff",
+    b'"',
+    b",",
+    b"NaN",
+    b"1e999",
+    b"../",
+    b"{",
+    b"]",
+    b"'=",
+    b"true",
+    b"9" * 400,
+    b"\xe2\x80\xae",
+)
+
+
+def campaign(folder: Path, count: int, seed: int) -> tuple[int, list[str]]:
+    """Change one file of a record at a time; returns how many were answered, and what was raised or missed for the others."""
+    generator = random.Random(seed)
+    workspace = begin(folder / "desk")
+    promote(workspace, stages=("s0", "s1"))
+    run_stage(workspace, "carry-01", verdict="FAIL")
+    start(workspace, "value-01")
+    files = sorted(path for path in workspace.root.rglob("*") if path.is_file() and path.suffix != ".lock")
+    passed, problems = 0, []
+    for number in range(count):
+        path = generator.choice(files)
+        original = path.read_bytes()
+        changed = mutate(original, generator)
+        path.write_bytes(changed)
+        problem = attempt(workspace.root, changed, damaged=changed != original and path.suffix != ".toml")
+        path.write_bytes(original)
+        passed += not problem
+        problems += [f"{number}: {path.name}: {problem}"] if problem else []
+    return passed, problems
+
+
+def mutate(data: bytes, generator: random.Random) -> bytes:
+    """Some other bytes, near or far."""
+    place, end = sorted(generator.randrange(len(data) + 1) for _ in range(2))
+    kind = generator.randrange(7)
+    if kind == 0:
+        return data[:place]
+    if kind == 1:
+        return data[:place] + data[end:]
+    if kind == 2:
+        return data[:end] + data[place:]
+    if kind == 3:
+        return generator.randbytes(generator.randrange(2000))
+    if kind == 4:
+        return data[:place] + generator.choice(TOKENS) + data[place:]
+    if kind == 5 and data:
+        return data[: place - 1] + bytes([generator.randrange(256)]) + data[place:]
+    return data[:place] + generator.choice(TOKENS) + data[end:]
+
+
+def attempt(root: Path, changed: bytes, *, damaged: bool) -> str:
+    """What went wrong with reading; empty when every reader answered and the damage was seen."""
+    try:
+        parse_manifest(changed)
+        verification = verify_workspace(Workspace(root))
+    except Exception as error:  # noqa: BLE001 (that nothing is raised is what is tried here)
+        return f"raised {error!r}"
+    try:
+        load_json(changed, "any")
+    except RecordError:
+        pass
+    except Exception as error:  # noqa: BLE001 (as above)
+        return f"load_json raised {error!r}"
+    torn = any("torn" in finding.what for finding in verification.findings)
+    if damaged and verification.exit_code not in (6, 8) and not torn:
+        return "the damage was not seen"
+    return recovery_problem(root)
+
+
+def recovery_problem(root: Path) -> str:
+    """What recovery on a copy raised besides a refusal; empty when nothing."""
+    with tempfile.TemporaryDirectory(dir=root.parent) as place:
+        copy = Path(shutil.copytree(root, Path(place, "desk")))
+        try:
+            recover(Workspace(copy))
+        except (RecordError, RequestRefused):
+            return ""
+        except Exception as error:  # noqa: BLE001 (as above)
+            return f"recover raised {error!r}"
+    return ""
+
+
+if __name__ == "__main__":
+    asked = count_from_command_line(2000, __doc__)
+    in_scratch(lambda scratch: conclude(*campaign(scratch, asked, int.from_bytes(os.urandom(4)))))

@@ -1,0 +1,141 @@
+"""A tag as a desk has it on disk: registry rows and packs of stages that ended as told, without running a gate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from engines.digest import sha256_bytes
+from reports.durable import dump_json, make_directory, write_new
+from reports.registry import Registry, Row
+from reports.workspace import STAGES, Workspace
+
+HASH = sha256_bytes(b"frozen")
+
+
+def new_workspace(root: Path, settings: str = "") -> Workspace:
+    """An empty workspace that remembers its registry's head inside `root`."""
+    root.mkdir(parents=True, exist_ok=True)
+    state = f'[registry]\nstate_dir = "{(root / "state").as_posix()}"\n'
+    (root / "stagegate.toml").write_text(state + settings, encoding="utf-8")
+    return Workspace(root)
+
+
+def cell(measured: float | None, bound: float = 0.0, outcome: str = "passed", relation: str = ">") -> dict[str, Any]:
+    """One cell of a report json."""
+    margin = None if measured is None else measured - bound
+    return {
+        "id": "-",
+        "shard": None,
+        "cost_multiplier": None,
+        "outcome": outcome,
+        "measured": measured,
+        "relation": relation,
+        "bound": bound,
+        "margin": margin,
+        "unit": "Sharpe",
+        "n_obs": 504,
+        "note": "",
+    }
+
+
+def gate(*cells: Mapping[str, Any], level: str = "hard") -> dict[str, Any]:
+    """One gate of a report json."""
+    passed = all(entry["outcome"] in ("passed", "absent") for entry in cells)
+    return {"level": level, "passed": passed, "measured_worst": cells[0]["measured"], "cells": list(cells)}
+
+
+PASSING = {"s3.net_sharpe": gate(cell(1.25))}
+
+
+def record_stage(
+    workspace: Workspace,
+    tag: str,
+    stage: str,
+    verdict: str = "PASS",
+    gates: Mapping[str, Any] = PASSING,
+    *,
+    owner: str = "olga",
+    official: bool = True,
+    weakest: tuple[str, str] = ("s3.net_sharpe", "1.25"),
+    candidate: str = "momentum-12-1",
+    supersedes: str = "",
+) -> Row:
+    """STARTED row, pack and FINISHED row of one stage; returns the FINISHED row."""
+    registry = Registry(workspace.root)
+    run_id = f"run-{tag}-{stage}-{len(registry.rows())}"
+    row = {
+        "stage": stage,
+        "decision_tag": tag,
+        "run_id": run_id,
+        "candidate": candidate,
+        "family": "momentum",
+        "owner": owner,
+    }
+    row |= {"official": "true" if official else "false", "freeze_sha256": HASH, "supersedes": supersedes}
+    started = registry.claim(row)
+    pack = workspace.gate_results / f"{STAGES[stage]}_20260101T00{started.seq:04d}Z"
+    stem = f"{STAGES[stage]}_report"
+    failures = [
+        {"gate": key, "cell": entry["id"], "message": f"{key} did not hold"}
+        for key, value in gates.items()
+        for entry in value["cells"]
+        if entry["outcome"] == "failed" and value["level"] == "hard"
+    ]
+    report = {
+        "schema": 1,
+        "stage": stage,
+        "decision_tag": tag,
+        "run_id": run_id,
+        "candidate": candidate,
+        "family": "momentum",
+        "owner": owner,
+        "official": official,
+        "official_reasons": [],
+        "overall_pass": verdict == "PASS",
+        "verdict": verdict,
+        "started_utc": started["utc"],
+        "finished_utc": started["utc"],
+        "inputs": {},
+        "freeze": {"sha256": f"sha256:{HASH}"},
+        "gates": dict(gates),
+        "failures": failures,
+        "artifacts": [],
+        "registry": {"seq": started.seq, "prev_hash": started["prev_hash"]},
+    }
+    manifest = write_pack(pack, {f"{stem}.json": dump_json(report), f"{stem}.md": b"# report\n"})
+    finished = {
+        **row,
+        "verdict": verdict,
+        "overall_pass": "true" if verdict == "PASS" else "false",
+        "manifest_sha256": manifest,
+    }
+    finished |= {
+        "report": f"gate_results/{pack.name}/{stem}.json",
+        "weakest_gate": weakest[0],
+        "weakest_margin": weakest[1],
+    }
+    return registry.append("FINISHED", finished)
+
+
+def write_pack(folder: Path, files: Mapping[str, bytes]) -> str:
+    """A pack with these files, the audit files and MANIFEST; returns the hash of MANIFEST."""
+    make_directory(folder)
+    whole = {"command.sh": b"#!/bin/sh\n", "environment.json": b"{}\n", "run.log": b"", **files}
+    for name, data in whole.items():
+        write_new(folder / name, data)
+    manifest = "".join(f"{sha256_bytes(whole[name])}  {name}\n" for name in sorted(whole)).encode()
+    write_new(folder / "MANIFEST", manifest)
+    return sha256_bytes(manifest)
+
+
+def record_passes(
+    workspace: Workspace, tag: str, stages: Sequence[str] = ("s0", "s1", "s2", "s3"), **changes: Any
+) -> Row:
+    """The tag passed these stages; returns the last FINISHED row. The freeze is there too."""
+    path = workspace.freeze(tag)
+    make_directory(path.parent)
+    if not path.exists():
+        write_new(path, b"frozen")
+    return [record_stage(workspace, tag, stage, **changes) for stage in stages][-1]
