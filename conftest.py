@@ -1,0 +1,228 @@
+"""Wiring only: options to a request or a rehearsal, and the fixtures by whose names gates read as finance."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from engines.errors import StageGateError
+from fixtures.demo import ensure_market
+from reports import scope
+from reports.child import RUN_VARIABLE
+from reports.request import is_worker, runs_gates, tagged_request
+from reports.session import GateSession
+from reports.session import gate_session as session_of
+
+pytest_plugins = ("reports.plugin",)
+
+REPOSITORY = Path(__file__).resolve().parent
+DEMO_CANDIDATE = REPOSITORY / "fixtures" / "demo" / "candidate.toml"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """A tagged run goes to the supervisor; everything else is ordinary pytest."""
+    if config.getoption("--decision-tag") is None or RUN_VARIABLE in os.environ:
+        return None
+    from reports.supervisor import REFUSED, refusal_text, say, supervise
+
+    try:
+        request = tagged_request(config, REPOSITORY)
+        if request.candidate is not None:
+            ensure_market(request.candidate)
+    except StageGateError as refusal:
+        say(sys.stderr, refusal_text("run", refusal))
+        return REFUSED
+    return supervise(request, sys.stdout)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Gates without a session are rehearsed: on the candidate that is named, or on the embedded market."""
+    if is_worker(config) or RUN_VARIABLE in os.environ or not runs_gates(config, REPOSITORY):
+        return
+    from reports.rehearsal import rehearsal
+
+    chosen = config.getoption("--candidate")
+    candidate = config.invocation_params.dir / chosen if chosen else DEMO_CANDIDATE
+    try:
+        ensure_market(candidate)
+        stack = ExitStack()
+        os.environ[RUN_VARIABLE] = str(stack.enter_context(rehearsal(candidate, REPOSITORY)))
+    except StageGateError as error:
+        raise pytest.UsageError(str(error)) from error
+    config.add_cleanup(lambda: os.environ.pop(RUN_VARIABLE, None))
+    config.add_cleanup(stack.close)
+
+
+@pytest.fixture(scope="session")
+def gate_session(pytestconfig: pytest.Config) -> GateSession:
+    """What this process runs on."""
+    return session_of(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def candidate(gate_session):
+    """The frozen candidate."""
+    return gate_session.candidate
+
+
+@pytest.fixture(scope="session")
+def seed(gate_session):
+    """The one seed of the run, from the freeze."""
+    return gate_session.freeze.seed
+
+
+@pytest.fixture(scope="session")
+def study(gate_session):
+    """Everything measured of the candidate on its panel; each part is computed once, whatever the number of workers."""
+    from engines.study import open_study
+
+    return open_study(gate_session.candidate, gate_session.cache)
+
+
+@pytest.fixture(scope="session")
+def panel(study):
+    """The panel before the sealed holdout."""
+    return study.sealed
+
+
+@pytest.fixture(scope="session")
+def quality(study):
+    """What is wrong with the file."""
+    return study.quality
+
+
+@pytest.fixture(scope="session")
+def missing_member_ratio(quality):
+    """Share of point-in-time members that the panel lacks; None without a membership table."""
+    return quality.missing_member_ratio
+
+
+@pytest.fixture(scope="session")
+def baseline(study):
+    """IC, coverage and observations of the declared variant before any stress."""
+    return study.baseline
+
+
+@pytest.fixture(scope="session")
+def walk_forward(study):
+    """Out-of-sample figures over all windows."""
+    return study.walk_forward
+
+
+@pytest.fixture
+def shard_backtest(walk_forward, shard):
+    """Out-of-sample figures of one shard."""
+    return walk_forward.shard(shard)
+
+
+@pytest.fixture
+def shard_stress(study, shard):
+    """What each stressor moved in one shard."""
+    return study.shard_stress(shard)
+
+
+@pytest.fixture(scope="session")
+def segments(study):
+    """Out-of-sample IC by volatility, trend and calendar."""
+    return study.segments
+
+
+@pytest.fixture(scope="session")
+def risk(study):
+    """Risk figures out of sample."""
+    return study.risk
+
+
+@pytest.fixture(scope="session")
+def stressed_walk_forward(study):
+    """Out-of-sample figures in the stricter universe."""
+    return study.stressed_walk_forward
+
+
+@pytest.fixture(scope="session")
+def stressed_risk(study):
+    """Risk figures in the stricter universe."""
+    return study.stressed_risk
+
+
+@pytest.fixture(scope="session")
+def family_p_values(gate_session, study):
+    """One p-value a registered trial of the family, this candidate's own first."""
+    return scope.family_p_values(gate_session, study)
+
+
+@pytest.fixture(scope="session")
+def decision_note_faults(gate_session):
+    """What the decision note lacks."""
+    return scope.decision_note_faults(gate_session)
+
+
+@pytest.fixture(scope="session")
+def header_faults(gate_session):
+    """Where the file contradicts the declared contract."""
+    return scope.header_faults(gate_session)
+
+
+@pytest.fixture(scope="session")
+def loosened_thresholds(gate_session):
+    """Overrides that are looser than the policy."""
+    return scope.loosened_thresholds(gate_session)
+
+
+@pytest.fixture(scope="session")
+def unpinned_inputs(gate_session):
+    """Inputs without a hash in the freeze, or that differ from it."""
+    return scope.unpinned_inputs(gate_session)
+
+
+@pytest.fixture(scope="session")
+def rerun_faults(gate_session):
+    """Duties of a rerun that are not met."""
+    return scope.rerun_faults(gate_session)
+
+
+@pytest.fixture(scope="session")
+def governance_faults(gate_session):
+    """Ways in which the record does not hold."""
+    return scope.governance_faults(gate_session)
+
+
+@pytest.fixture
+def selection_faults(request, gate_session):
+    """Expected cells that this process did not collect, and collected ones that nobody expects."""
+    return scope.selection_faults(gate_session, "s2", [item.nodeid for item in request.session.items])
+
+
+@pytest.fixture(scope="session")
+def expected_count(gate_session):
+    """How many cells s2 expects."""
+    return len(gate_session.expected_of("s2"))
+
+
+@pytest.fixture(scope="session")
+def sign_off(gate_session):
+    """The signatures over the S3 report."""
+    return scope.sign_off(gate_session)
+
+
+@pytest.fixture(scope="session")
+def deployment_note_faults(gate_session):
+    """What the deployment notes lack."""
+    return scope.deployment_note_faults(gate_session)
+
+
+@pytest.fixture(scope="session")
+def watchlist(gate_session):
+    """The watchlist as read and checked."""
+    return scope.watchlist(gate_session)
+
+
+@pytest.fixture(scope="session")
+def rollback(gate_session, study):
+    """The rollback triggers as read, evaluated out of sample and on planted breaches."""
+    return scope.rollback(gate_session, study)

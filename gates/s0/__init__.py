@@ -1,0 +1,1 @@
+"""Gates of s0, scope freeze."""

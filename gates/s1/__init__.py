@@ -1,0 +1,1 @@
+"""Gates of s1, baseline validation."""

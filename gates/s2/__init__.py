@@ -1,0 +1,1 @@
+"""Gates of s2, stress and robustness."""

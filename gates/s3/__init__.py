@@ -1,0 +1,1 @@
+"""Gates of s3, production gates."""

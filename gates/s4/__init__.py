@@ -1,0 +1,1 @@
+"""Gates of s4, deployment readiness."""
