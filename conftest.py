@@ -16,6 +16,7 @@ from reports.child import RUN_VARIABLE
 from reports.request import is_worker, runs_gates, tagged_request
 from reports.session import GateSession
 from reports.session import gate_session as session_of
+from reports.trials import earlier_looks, family_trials
 
 pytest_plugins = ("reports.plugin",)
 
@@ -151,9 +152,21 @@ def stressed_risk(study):
 
 
 @pytest.fixture(scope="session")
-def family_p_values(gate_session, study):
-    """One p-value a registered trial of the family, this candidate's own first."""
-    return scope.family_p_values(gate_session, study)
+def family(gate_session, study):
+    """Everything the candidate's family has tried, at the registry position of the freeze."""
+    return family_trials(gate_session.places.workspace, gate_session.freeze, study)
+
+
+@pytest.fixture(scope="session")
+def holdout(study):
+    """The sealed final window, opened."""
+    return study.holdout
+
+
+@pytest.fixture(scope="session")
+def holdout_looks(gate_session):
+    """How often the family has looked at this window before."""
+    return earlier_looks(gate_session.places.workspace, gate_session.freeze)
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,8 @@ def impact_unknown(
 ) -> NDArray[np.bool_]:
     """Which trades had to borrow the day's largest impact because their name has no ADV or volatility? Same shape, bool."""
     known: NDArray[np.bool_] = np.isfinite(daily_volatility) & np.isfinite(adv_usd)
-    return (weight_change != 0.0) & ~known
+    unknown: NDArray[np.bool_] = (weight_change != 0.0) & ~known
+    return unknown
 
 
 def borrow_rate_per_day(costs: CostSpec) -> float:

@@ -111,6 +111,8 @@ def _by_column(defects: Defects, defect: str) -> dict[str, int]:
 
 def _same_as_first(table: LongTable, duplicates: IntArray) -> BoolArray:
     """Whether each duplicate row has the values of the first row of its key, missing values being equal."""
+    if not len(duplicates):
+        return np.empty(0, dtype=bool)
     keyed = np.flatnonzero(table.has_key)
     keys = table.key(keyed)
     distinct, first = np.unique(keys, return_index=True)

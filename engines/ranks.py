@@ -9,37 +9,20 @@ _SIGN_FLIP = np.int64(0x7FFFFFFFFFFFFFFF)
 
 
 def row_order(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Which columns does each row hold, from its smallest value to its largest? Equal to np.argsort(axis=1, kind="stable"), (R, N).
-
-    numpy sorts integers several times faster than it sorts indices, so each value's bits, whose integer order is that of the floats, carry the
-    column in their lowest places. Rows in which two values differ in just those places come out unsorted, and are sorted again in the plain way.
-    """
-    n_columns = values.shape[1]
-    low = np.int64((1 << max(1, (n_columns - 1).bit_length())) - 1)
-    bits = np.where(np.isnan(values), np.nan, values + 0.0).view(np.int64)  # one NaN, one zero
-    keys = np.where(bits < 0, bits ^ _SIGN_FLIP, bits)
-    keys &= ~low
-    keys |= np.arange(n_columns)
-    keys.sort(axis=1)
-    order: NDArray[np.int64] = keys & low
-    ordered = np.take_along_axis(values, order, axis=1)
-    unsorted = (ordered[:, 1:] < ordered[:, :-1]).any(axis=1)
-    if unsorted.any():
-        order[unsorted] = np.argsort(values[unsorted], axis=1, kind="stable")
-    return order
+    """Which columns does each row hold, from its smallest value to its largest? Equal to np.argsort(axis=1, kind="stable"), (R, N)."""
+    return _sorted_rows(values)[0]
 
 
 def average_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Where does each value stand in its row? 1 .. n upwards, ties take the mean of their places, NaN stays NaN; (R, N)."""
-    order = row_order(values)
-    ordered = np.take_along_axis(values, order, axis=1)
+    order, ordered = _sorted_rows(values)
     places = np.tile(np.arange(1.0, values.shape[1] + 1.0), (values.shape[0], 1))
     tied = ordered[:, 1:] == ordered[:, :-1]
     shared = tied.any(axis=1)
     places[shared] = _mean_places(tied[shared])
+    places[np.isnan(ordered)] = np.nan
     ranks = np.empty(values.shape)
     np.put_along_axis(ranks, order, places, axis=1)
-    ranks[np.isnan(values)] = np.nan
     return ranks
 
 
@@ -56,6 +39,30 @@ def unit_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     length = np.sqrt(np.einsum("ij,ij->i", centred, centred))[:, None]
     unit: NDArray[np.float64] = np.divide(centred, length, out=np.zeros_like(centred), where=length > 0.0)
     return unit
+
+
+def _sorted_rows(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The stable order of each row and its values in that order.
+
+    numpy sorts integers several times faster than it sorts indices, so each value's bits, whose integer order is that of the floats, carry
+    the column in their lowest places. Rows in which two values differ in just those places come out unsorted, and are sorted again in the
+    plain way.
+    """
+    n_columns = values.shape[1]
+    low = np.int64((1 << max(1, (n_columns - 1).bit_length())) - 1)
+    keys: NDArray[np.int64] = np.where(np.isnan(values), np.nan, values + 0.0).view(np.int64)  # one NaN, one zero
+    negative = keys < 0
+    keys[negative] ^= _SIGN_FLIP
+    keys &= ~low
+    keys |= np.arange(n_columns)
+    keys.sort(axis=1)
+    order = keys & low
+    ordered = np.take_along_axis(values, order, axis=1)
+    unsorted = (ordered[:, 1:] < ordered[:, :-1]).any(axis=1)
+    if unsorted.any():
+        order[unsorted] = np.argsort(values[unsorted], axis=1, kind="stable")
+        ordered[unsorted] = np.take_along_axis(values[unsorted], order[unsorted], axis=1)
+    return order, ordered
 
 
 def _mean_places(tied: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,10 @@ from engines.statistics.inference import alpha_beta
 from engines.statistics.sharpe import sharpe_ratio
 from engines.statistics.tail import cvar_rockafellar_uryasev
 from engines.walk_forward import OutOfSample
+
+if TYPE_CHECKING:
+    from engines.backtest import Backtest
+    from engines.panel import Panel
 
 LARGEST_CAPACITY_RATIO = 1e6
 MIN_NAMES_FOR_CORRELATION = 3
@@ -33,6 +38,40 @@ class Books:
     market_cap: NDArray[np.float64] | None  # (R, N)
     sector: NDArray[np.integer[Any]] | None  # (R, N) codes, -1 unknown
     participation: NDArray[np.float64]  # (K,) order / ADV of every trade; NaN without an ADV
+
+    @classmethod
+    def out_of_sample(
+        cls,
+        walk_forward: OutOfSample,
+        backtests: Mapping[str, Backtest],
+        signals: Mapping[str, NDArray[np.float64]],
+        mask: NDArray[np.bool_],
+        panel: Panel,
+    ) -> Books:
+        """Cut the whole-panel runs (by variant label) to the rebalances and trades of the windows in which each variant was chosen."""
+        rows, weights, previous, signal, orders = [], [], [], [], []
+        for label, window in zip(walk_forward.chosen, walk_forward.windows, strict=True):
+            backtest = backtests[label]
+            kept = _inside(backtest.rebalance_rows, window.test)
+            rows.append(backtest.rebalance_rows[kept])
+            weights.append(backtest.target_weights[kept])
+            previous.append(np.vstack([np.zeros(panel.n_symbols), backtest.target_weights])[kept])
+            signal.append(signals[label][backtest.rebalance_rows[kept]])
+            orders.append(backtest.trade_participation[_inside(backtest.trade_row, window.test)])
+        row = np.concatenate(rows)
+        return cls(
+            weights=np.concatenate(weights),
+            previous=np.concatenate(previous),
+            signal=np.concatenate(signal),
+            mask=mask[row],
+            market_cap=None if panel.market_cap is None else panel.market_cap[row],
+            sector=None if panel.sector is None else panel.sector[row],
+            participation=np.concatenate(orders),
+        )
+
+
+def _inside(rows: NDArray[np.int64], span: tuple[int, int]) -> NDArray[np.int64]:
+    return np.flatnonzero((rows >= span[0]) & (rows < span[1]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,7 +198,7 @@ def _within_groups(
 ) -> NDArray[np.float64]:
     """Each value minus the mean of its row and group over the names present; NaN elsewhere."""
     result = np.full(values.shape, np.nan)
-    for group in np.unique(groups):
+    for group in range(int(groups.min(initial=0)), int(groups.max(initial=0)) + 1):
         members = present & (groups == group)
         count = np.maximum(members.sum(axis=1, keepdims=True), 1)
         mean = np.where(members, values, 0.0).sum(axis=1, keepdims=True) / count

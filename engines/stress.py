@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.candidate import Variant
 from engines.universe import stricter
 from engines.walk_forward import OutOfSample
 
@@ -76,19 +77,18 @@ def delayed(portfolio: PortfolioSpec) -> PortfolioSpec:
     return portfolio.model_copy(update={"execution_delay_days": portfolio.execution_delay_days + EXTRA_DELAY_DAYS})
 
 
-def perturbed_parameters(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+def perturbed_variants(declared: Variant) -> tuple[Variant, ...]:
     """The neighbours: each numeric parameter in turn 20 % lower and 20 % higher, the others as declared.
 
     Whole numbers stay whole and move by at least 1; a parameter that is 0, text or a boolean has no neighbour.
     """
-    neighbours = []
-    for name, value in parameters.items():
+    points = []
+    for name, value in declared.parameters.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or value == 0:
             continue
-        neighbours += [
-            {**parameters, name: _moved(value, factor)} for factor in (1.0 - PERTURBATION, 1.0 + PERTURBATION)
-        ]
-    return tuple(neighbours)
+        moved = [_moved(value, factor) for factor in (1.0 - PERTURBATION, 1.0 + PERTURBATION)]
+        points += [{**declared.parameters, name: neighbour} for neighbour in moved]
+    return tuple(Variant(",".join(f"{name}={value}" for name, value in point.items()), point) for point in points)
 
 
 def _moved(value: float, factor: float) -> float:

@@ -166,7 +166,7 @@ _STATE_REMEDY: Final = f"make the directory readable and writable, or name anoth
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What a directory holds, in the order of names; nothing when it was not begun. OSError when it cannot be listed."""
+    """What a directory holds, by name; nothing when it was not begun. OSError when it cannot be listed."""
     return sorted(folder.iterdir()) if is_there(folder) else []
 
 

@@ -18,7 +18,7 @@ from engines.walk_forward import OutOfSample
 from reports.durable import dump_json, read_regular
 from reports.freeze import Freeze
 from reports.stored_returns import csv_bytes, daily_ic_csv, returns_csv, windows_csv
-from reports.trials import own_trials, trials_json
+from reports.trials import family_json, family_trials, own_trials, trials_json
 from reports.workspace import Workspace
 
 Files = dict[str, bytes]
@@ -111,6 +111,7 @@ def _stress_robustness(inputs: StageInputs) -> Files:
 def _production_gates(inputs: StageInputs) -> Files:
     study = inputs.study
     return {
+        "family_trials.json": family_json(family_trials(inputs.workspace, inputs.freeze, study)),
         **_series("", study.walk_forward, study),
         **_series("stressed_", study.stressed_walk_forward, study),
         "cost_stress_results.csv": cost_stress_csv(study.walk_forward),

@@ -30,6 +30,9 @@ HEADLINES: Final[dict[str, str]] = {
 }
 """Registry column -> the threshold whose measurement it shows."""
 
+TRIALS: Final = "s3.stat_gate_factor_pass.q"
+"""The threshold whose number of observations is the family's number of trials."""
+
 
 @dataclass(frozen=True, slots=True)
 class PackFacts:
@@ -120,9 +123,7 @@ def command_script(typed: Sequence[str], child: Sequence[str], environment: Mapp
 
 def headline(verdict: Verdict) -> dict[str, str]:
     """The metric columns of the FINISHED row; a metric that the stage does not have is left out."""
-    measured = {entry.threshold.id: entry.value for result in verdict.cells for entry in result.evidence}
-    return {
-        column: repr(measured[threshold])
-        for column, threshold in HEADLINES.items()
-        if measured.get(threshold) is not None
-    }
+    entries = {entry.threshold.id: entry for result in verdict.cells for entry in result.evidence}
+    shown = {column: entries[threshold].value for column, threshold in HEADLINES.items() if threshold in entries}
+    trials = {"n_trials": str(entries[TRIALS].n_obs)} if TRIALS in entries else {}
+    return {column: repr(value) for column, value in shown.items() if value is not None} | trials

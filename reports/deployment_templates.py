@@ -10,7 +10,7 @@ Bounds are proposed from what was measured; owners and actions are left empty, a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from reports.durable import load_json, read_regular
 from reports.errors import RecordError, RequestRefused
 from reports.packet import check_stage, packet_template, write_once
 from reports.registry import Registry
+from reports.report_check import contradictions
 from reports.workspace import Workspace, check_tag
 
 NOTES: Final = "deployment_notes.md"
@@ -125,9 +126,10 @@ def watchlist_template(figures: Figures) -> str:
     )
     lines = [
         "# What is watched while money is on it. A metric is in order while `value relation bound` holds.",
-        f"# Measured out of sample: net Sharpe {_shown(figures.net_sharpe)}, drawdown {_shown(figures.max_drawdown)}, "
-        f"cost {_shown(figures.cost_drag_bps)} bp a day, mean IC {_shown(figures.wf_ic)}.",
-        "# Proposed: Sharpe two standard errors below, drawdown 1.5 times, costs at the multiplier that s3 stressed. Name an owner for each.",
+        f"# Measured out of sample: net Sharpe {_shown(figures.net_sharpe)}; drawdown {_shown(figures.max_drawdown)}; "
+        f"cost in bp a day {_shown(figures.cost_drag_bps)}; mean IC {_shown(figures.wf_ic)}.",
+        "# Proposed: Sharpe two standard errors below, drawdown 1.5 times, costs at the multiplier that s3 stressed;",
+        "# where nothing was measured, a guess to replace. Name an owner for each.",
         "schema = 1",
     ]
     for name, source, frequency, relation, bound, unit in entries:
@@ -188,15 +190,23 @@ def _measured(report_path: Path) -> dict[str, float]:
         report = load_json(read_regular(report_path), report_path.name)
     except RecordError:
         return {}
+    if any(contradictions(report)):
+        return {}
     found: dict[str, float] = {}
-    gates: Mapping[str, Any] = report.get("gates", {}) if isinstance(report, dict) else {}
-    for key, gate in gates.items():
-        for cell in gate.get("cells", ()):
-            conditions = cell.get("evidence") or [{"threshold": key, "measured": cell.get("measured")}]
-            for entry in conditions:
-                if isinstance(entry["measured"], int | float):
-                    found.setdefault(entry["threshold"], float(entry["measured"]))
+    for key, gate in report["gates"].items():
+        for cell in gate["cells"]:
+            for threshold, measured in _conditions(key, cell):
+                if isinstance(measured, int | float):
+                    found.setdefault(threshold, float(measured))
     return found
+
+
+def _conditions(gate: str, cell: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """(threshold, measured) of every condition of a cell; a cell that lists none has one, named as its gate."""
+    listed = cell.get("evidence")
+    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    for entry in entries or [{"threshold": gate, "measured": cell["measured"]}]:
+        yield str(entry.get("threshold")), entry.get("measured")
 
 
 def _or(value: float, otherwise: float) -> float:

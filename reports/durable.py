@@ -134,7 +134,7 @@ def _sync_tree(folder: Path) -> None:
 
 
 def is_there(path: Path) -> bool:
-    """Whether anything stands at `path`, a broken link too. RecordError when that cannot be told: unreadable is not absent."""
+    """Whether anything stands at `path`, a broken link too. RecordError when that cannot be told."""
     with explained("look at the file", path):
         try:
             path.lstat()

@@ -188,7 +188,7 @@ def check_packet(workspace: Workspace, tag: str, stage: str) -> str:
     """The packet's text; RequestRefused when it is missing or its human parts are not written."""
     path = workspace.packet(tag, stage)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode()
     except FileNotFoundError:
         problems: Sequence[str] = ("it does not exist",)
     except (OSError, UnicodeDecodeError) as error:

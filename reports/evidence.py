@@ -59,12 +59,16 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A number measured for one threshold in one cell. `value` None or not finite means: not measured."""
+    """A number measured for one threshold in one cell. `value` None or not finite means: not measured.
+
+    interval: (lower, upper) within which the value lies at 95 %, in the threshold's unit, where one was measured; it decides nothing.
+    """
 
     threshold: Threshold
     value: float | None
     n_obs: int | None
     note: str = ""
+    interval: tuple[float, float] | None = None
 
     @property
     def holds(self) -> bool:
@@ -97,9 +101,12 @@ class Evidence:
             "value": self.value if finite else None,
             "n_obs": self.n_obs,
             "note": self.note or ("" if finite else "not a finite number"),
+            "interval": None if self.interval is None else list(self.interval),
         }
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
         """Inverse of `to_json`."""
-        return cls(Threshold(**record["threshold"]), record["value"], record["n_obs"], record["note"])
+        interval = record["interval"]
+        bounds = None if interval is None else (float(interval[0]), float(interval[1]))
+        return cls(Threshold(**record["threshold"]), record["value"], record["n_obs"], record["note"], bounds)

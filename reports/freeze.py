@@ -66,6 +66,11 @@ class Freeze:
     def seed(self) -> int:
         return int(self.record["seed"])
 
+    @property
+    def code(self) -> CodeTree:
+        """The code tree that was frozen, which was clean."""
+        return CodeTree(**self.record["code"], dirt=())
+
     def expected(self, stage: str) -> tuple[ExpectedCell, ...]:
         """The frozen cells of one stage, in the order of the policy."""
         return tuple(cell for cell in map(ExpectedCell.from_json, self.record["expected"]) if cell.stage == stage)

@@ -33,8 +33,8 @@ _MANIFEST_LINE: Final = re.compile(r"([0-9a-f]{64})  (.+)")
 class Pack:
     """One pack directory as found.
 
-    `faults` is empty when it is whole; `report` is None when it cannot be read as a JSON object; `unreadable` says that the
-    device or the rights withheld a file, so that what is wrong may lie there and not in the pack.
+    `faults` is empty when it is whole; `report` is None when it cannot be read as a JSON object;
+    `unreadable` says that the device or the rights withheld a file, so that the pack itself may be whole.
     """
 
     folder: Path
@@ -64,7 +64,8 @@ def stage_of(folder_name: str) -> str:
 def pack_folders(gate_results: Path) -> tuple[Path, ...]:
     """Directories (and links) that are named like packs and not empty, in the order of their names.
 
-    An empty one is a name that was claimed by a run which never published: it says nothing. RecordError when they cannot be listed.
+    An empty one is a name that was claimed by a run which never published: it says nothing. RecordError when they
+    cannot be listed.
     """
     if not is_there(gate_results):
         return ()

@@ -48,6 +48,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize(names, values, ids=[parameter_id(*pair) for pair in pairs])
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the gates that the frozen candidate is not asked, by the same rule that left their cells out of the freeze."""
+    session = config.stash.get(SESSION_KEY, None)
+    if session is None:
+        return
+    rows = {row.node: row for row in session.policy.gate if not row.applies_to(session.candidate)}
+    left_out = [item for item in items if item.nodeid.partition("[")[0] in rows]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 @pytest.fixture
 def evidence(request: pytest.FixtureRequest) -> EvidenceRecorder:
     """Record a measurement for a threshold of this gate, then judge it: `assert evidence("s3.shard_net_t", t, n_obs=n)`."""

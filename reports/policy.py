@@ -45,13 +45,18 @@ class ThresholdRow(_Row):
 
 
 class GateRow(_Row):
-    """One gate as written: its key, its one test, the shape of its cells and its thresholds."""
+    """One gate as written: its key, its one test, the shape of its cells and its thresholds.
+
+    needs: the reference input without which it cannot be measured. min_variants: how many variants a candidate must declare for the gate
+    to be asked at all.
+    """
 
     key: str = Field(pattern=r"s[0-4]\.[a-z0-9_.]+")
     test: str
     cells: CellShape
     level: Level = "hard"
     needs: str | None = None
+    min_variants: int = Field(default=1, ge=1)
     thresholds: tuple[ThresholdRow, ...] = Field(min_length=1, strict=False)
 
     @property
@@ -62,6 +67,10 @@ class GateRow(_Row):
     def node(self) -> str:
         """The test's pytest node id without parameters."""
         return f"gates/{self.test}"
+
+    def applies_to(self, candidate: Candidate) -> bool:
+        """Whether the gate is asked of this candidate."""
+        return len(candidate.variants()) >= self.min_variants
 
     @model_validator(mode="after")
     def _thresholds_belong(self) -> Self:
@@ -198,6 +207,8 @@ def expected_cells(policy: Policy, candidate: Candidate, *, first_trial: bool) -
     shards = shard_names(candidate.walk_forward.shards)
     cells = []
     for row in policy.gate:
+        if not row.applies_to(candidate):
+            continue
         thresholds = tuple(
             replace(threshold, bound=candidate.policy.get(threshold.id, threshold.bound))
             for threshold in (written.resolve(first_trial=first_trial) for written in row.thresholds)

@@ -52,6 +52,7 @@ def cell_json(result: CellResult) -> dict[str, Any]:
         "unit": threshold.unit,
         "n_obs": weakest.n_obs if weakest else None,
         "note": (weakest.to_json()["note"] if weakest else "") or result.message,
+        "interval": weakest.to_json()["interval"] if weakest else None,
         "evidence": [evidence_json(entry) for entry in result.evidence],
     }
 
@@ -67,6 +68,7 @@ def evidence_json(entry: Evidence) -> dict[str, Any]:
         "unit": entry.threshold.unit,
         "n_obs": entry.n_obs,
         "note": entry.to_json()["note"],
+        "interval": entry.to_json()["interval"],
     }
 
 
@@ -235,19 +237,28 @@ def report_markdown(report: Mapping[str, Any]) -> str:
 def _gates_markdown(gates: Mapping[str, Any]) -> str:
     rows = []
     for gate, entry in gates.items():
+        diagnostic = "" if entry["level"] == "hard" else " (diagnostic)"
         for cell in entry["cells"]:
-            bound = f"{cell['relation']} {number(cell['bound'])}"
-            outcome = cell["outcome"] if entry["level"] == "hard" else f"{cell['outcome']} (diagnostic)"
-            rows.append(
-                (
-                    gate,
-                    cell["id"],
-                    number(cell["measured"]),
-                    bound,
-                    number(cell["margin"]),
-                    cell["unit"],
-                    cell["n_obs"] or "-",
-                    outcome,
+            for shown in cell["evidence"] or [{**cell, "threshold": gate}]:
+                bound = f"{shown['relation']} {number(shown['bound'])}"
+                figures = (number(shown["measured"]), interval_text(shown["interval"]), bound, number(shown["margin"]))
+                outcome = f"{cell['outcome']}{diagnostic}"
+                rows.append(
+                    (
+                        shown["threshold"],
+                        cell["id"],
+                        *figures,
+                        shown["unit"],
+                        shown["n_obs"] or "-",
+                        outcome,
+                        shown["note"],
+                    )
                 )
-            )
-    return markdown_table(("gate", "cell", "measured", "bound", "margin", "unit", "n", "outcome"), rows)
+    return markdown_table(
+        ("threshold", "cell", "measured", "95 %", "bound", "margin", "unit", "n", "outcome", "note"), rows
+    )
+
+
+def interval_text(interval: Sequence[float] | None) -> str:
+    """`0.51 .. 1.93`, or `-`."""
+    return "-" if interval is None else f"{number(interval[0])} .. {number(interval[1])}"

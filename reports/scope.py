@@ -9,10 +9,9 @@ from typing import Any, Final
 
 from engines.digest import sha256_file
 from engines.panel import contract_faults, read_header
-from engines.statistics import student_t_of_mean
 from engines.study import Study
 from reports import deployment
-from reports.codetree import code_as_it_is
+from reports.codetree import inspect_code
 from reports.deployment import Rollback, Watchlist
 from reports.freeze import drift
 from reports.machine import packages_sha256
@@ -21,7 +20,6 @@ from reports.policy import loosened
 from reports.registry import Registry
 from reports.session import GateSession
 from reports.signoff import SignOff, signoff_of
-from reports.trials import earlier_trials, own_trials
 
 PLACEHOLDER: Final = re.compile(
     r"\s*(|to-?do|tbd|n/?a|none|null|xxx+|\?+|-+|\.+|fixme|placeholder|unknown|<.*>|\[.*\])\s*", re.IGNORECASE
@@ -61,10 +59,9 @@ def loosened_thresholds(session: GateSession) -> tuple[str, ...]:
 
 def unpinned_inputs(session: GateSession) -> tuple[str, ...]:
     """What the freeze does not pin, or pins as something else than what lies there. A rehearsal does not judge the code tree."""
-    code = code_as_it_is(session.places.repository)
+    code = session.freeze.code if session.rehearsal else inspect_code(session.places.repository)
     unpinned = tuple(f"{name} has no hash" for name, value in _pins(session.freeze.record).items() if not value)
-    dirt = () if session.rehearsal else code.dirt
-    return (*unpinned, *dirt, *drift(session.freeze, session.places, code, packages_sha256()))
+    return (*unpinned, *code.dirt, *drift(session.freeze, session.places, code, packages_sha256()))
 
 
 def _pins(record: Any) -> dict[str, Any]:
@@ -114,16 +111,6 @@ def governance_faults(session: GateSession) -> tuple[str, ...]:
         else ("the freeze is not the one s2 passed under",)
     )
     return (*moved, *verify_pack(session.places.workspace, passed), *unpinned_inputs(session))
-
-
-def family_p_values(session: GateSession, study: Study) -> tuple[float, ...]:
-    """One-sided p-value of the IC for each registered trial of the family, this candidate's own out-of-sample one first.
-
-    A trial whose figures are not known counts as 1: it was tried, and nothing speaks for it.
-    """
-    own = student_t_of_mean(study.walk_forward.spaced_ic).p_one_sided
-    others = (*own_trials(session.freeze.tag, study)[1:], *earlier_trials(session.places.workspace, session.freeze))
-    return (own, *(1.0 if trial.p_value is None else trial.p_value for trial in others))
 
 
 def sign_off(session: GateSession) -> SignOff:

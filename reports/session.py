@@ -137,12 +137,18 @@ class EvidenceRecorder:
     record: Callable[[str, object], None]
 
     def __call__(
-        self, threshold_id: str, value: float | None, *, n_obs: int | None = None, note: str = ""
+        self,
+        threshold_id: str,
+        value: float | None,
+        *,
+        n_obs: int | None = None,
+        note: str = "",
+        interval: tuple[float, float] | None = None,
     ) -> Judgement:
         """Record `value` for a threshold of this gate and judge it.
 
         value: the measurement in the threshold's unit; None, NaN or infinite: not measured, which never holds.
-        n_obs: how many observations it rests on. note: one line for the report.
+        n_obs: how many observations it rests on. note: one line for the report. interval: (lower, upper) at 95 %, shown beside it.
         Raises RecordError when the gate has no such threshold.
         """
         threshold = next((entry for entry in self.cell.thresholds if entry.id == threshold_id), None)
@@ -155,7 +161,7 @@ class EvidenceRecorder:
             )
         count = None if n_obs is None else operator.index(n_obs)
         measured = None if self.cell.absent else _plain(value)
-        entry = Evidence(threshold, measured, count, note or self._why_not(measured))
+        entry = Evidence(threshold, measured, count, note or self._why_not(measured), _finite_pair(interval))
         if not self.cell.absent:
             self.record(EVIDENCE_PROPERTY, entry.to_json())
         return Judgement(self.cell, entry)
@@ -172,3 +178,10 @@ class EvidenceRecorder:
 def _plain(value: float | None) -> float | None:
     """A built-in float: numpy scalars do not travel between workers."""
     return None if value is None else float(value)
+
+
+def _finite_pair(interval: tuple[float, float] | None) -> tuple[float, float] | None:
+    """The interval as built-in floats; None when a bound is not finite: there is none then."""
+    if interval is None or not (math.isfinite(interval[0]) and math.isfinite(interval[1])):
+        return None
+    return float(interval[0]), float(interval[1])

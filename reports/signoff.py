@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,7 @@ from reports.clock import iso, utc_now
 from reports.committee import PRINCIPAL, Signer, is_owners_key, parse_allowed_signers, same_person
 from reports.durable import read_regular
 from reports.errors import RecordError, SigningError
-from reports.ledger import parse_utc
+from reports.ledger import CLOCK_TOLERANCE_SECONDS, parse_utc
 from reports.registry import Registry
 from reports.sshsig import NAMESPACE, parse_signature, ssh_keygen, why_unverified
 from reports.statement import (
@@ -206,7 +206,8 @@ def _demand_time(case: _Case, statement: Statement, row: Row) -> datetime:
         apart <= STATEMENT_AGE_LIMIT_SECONDS,
         f"signed_utc lies {apart:.0f} s from the time of the SIGNED row, {row['utc']}",
     )
-    _demand(recorded <= case.at, f"it was recorded at {row['utc']}, after {iso(case.at)}")
+    latest = case.at + timedelta(seconds=CLOCK_TOLERANCE_SECONDS)
+    _demand(recorded <= latest, f"it was recorded at {row['utc']}, after {iso(case.at)}")
     return recorded
 
 

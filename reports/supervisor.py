@@ -286,7 +286,7 @@ def complete_packet(run: Run, verdict: Verdict, manifest_sha256: str) -> None:
         f"{verdict.name}. {LINES[verdict.name]}",
         *(f"- {entry['gate'] or 'run'} [{entry['cell'] or '-'}]: {entry['message']}" for entry in failures(verdict)),
     ]
-    replace(path, packet.complete(path.read_text(encoding="utf-8"), evidence, outcome).encode())
+    replace(path, packet.complete(path.read_bytes().decode(), evidence, outcome).encode())
 
 
 def say(terminal: TextIO, text: str) -> None:

@@ -107,12 +107,6 @@ def verify_workspace(workspace: Workspace, tag: str | None = None, checks: Seque
     ]
     for check in checks:
         findings.extend(_guarded(check, workspace, chain.rows))
-    if tag is not None and all(row["decision_tag"] != tag for row in chain.rows):
-        findings.append(
-            Finding(
-                "tampered", f"tag {tag} has no row", str(workspace.registry), "name a tag that `stagegate status` lists"
-            )
-        )
     return Verification(len(chain.rows), len(packs), chain.head, tuple(findings))
 
 
@@ -195,6 +189,10 @@ def run_findings(
     workspace: Workspace, rows: Sequence[Row], packs: Sequence[Pack], tag: str | None
 ) -> Iterator[Finding]:
     """Runs and packs that do not vouch for each other, runs that nobody closed, packs that no row names."""
+    if tag is not None and all(row["decision_tag"] != tag for row in rows):
+        yield Finding(
+            "tampered", f"tag {tag} has no row", str(workspace.registry), "name one that `stagegate status` lists"
+        )
     ledger = Ledger.of(rows)
     named = {Path(row["report"]).parent.name for row in rows if row["event"] == "FINISHED"}
     for row in rows:

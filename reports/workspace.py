@@ -139,9 +139,9 @@ class Workspace:
             return DeskSettings()
         try:
             return DeskSettings.model_validate(tomllib.loads(self.settings_path.read_bytes().decode()))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise RequestRefused(
-                f"stagegate.toml is not TOML: {error}", where=str(self.settings_path), remedy="mend the syntax"
+                f"stagegate.toml cannot be read: {error}", where=str(self.settings_path), remedy="mend it, or remove it for the defaults"
             ) from error
         except ValidationError as error:
             first = error.errors()[0]

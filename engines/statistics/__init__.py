@@ -29,6 +29,7 @@ from engines.statistics.deflation import (
     min_backtest_length_years,
     null_trial_std,
     trial_sharpe_std,
+    trials_survived,
 )
 from engines.statistics.drawdown import calmar_ratio, drawdowns, max_drawdown, pain_index
 from engines.statistics.inference import (
@@ -52,7 +53,7 @@ from engines.statistics.multiplicity import (
     posterior_false_discovery_rate,
 )
 from engines.statistics.overfitting import BacktestOverfitting, LineFit, line_fit, pbo_cscv
-from engines.statistics.samples import ReturnMoments, return_moments
+from engines.statistics.samples import ReturnMoments, monthly_returns, return_moments
 from engines.statistics.sharpe import (
     adjusted_sharpe_ratio,
     annual_growth,
@@ -138,6 +139,7 @@ __all__ = [
     "min_backtest_length_years",
     "min_track_record_length",
     "min_track_record_length_2025",
+    "monthly_returns",
     "newey_west_lags",
     "newey_west_tstat",
     "newey_west_tstat_of_mean",
@@ -160,6 +162,7 @@ __all__ = [
     "student_t_of_mean",
     "superior_predictive_ability",
     "trial_sharpe_std",
+    "trials_survived",
     "var_historical",
     "walk_forward_splits",
     "white_reality_check_pvalue",

@@ -28,6 +28,10 @@ class BootstrapInterval:
     block_length: float
     n_resamples: int
 
+    def bounds(self, factor: float = 1.0) -> tuple[float, float]:
+        """(lower, upper) times `factor`, for instance sqrt(252) for an annualised Sharpe ratio."""
+        return factor * self.lower, factor * self.upper
+
 
 def politis_white_block_length(
     series: npt.ArrayLike, scheme: Literal["stationary", "circular"] = "stationary"

@@ -17,6 +17,9 @@ from engines.statistics.sharpe import lo_ar1_annualisation_factor, probabilistic
 MONTHS_PER_YEAR = 12
 
 
+MOST_TRIALS = 10**12
+
+
 @dataclass(frozen=True, slots=True)
 class HaircutSharpe:
     """A Sharpe ratio after a multiple-testing haircut.
@@ -158,6 +161,50 @@ def deflated_sharpe_ratio(
     """
     hurdle = expected_max_sharpe(n_trials, trial_std)
     return probabilistic_sharpe_ratio(sharpe, n_obs, skew, kurtosis, benchmark=hurdle)
+
+
+def trials_survived(
+    sharpe: float,
+    n_obs: int,
+    skew: float = 0.0,
+    kurtosis: float = 3.0,
+    *,
+    trial_std: float,
+    probability: float = 0.95,
+) -> float:
+    """How many trials could the family have made before this Sharpe ratio stopped being believed?
+
+    The largest N with deflated_sharpe_ratio(N) >= probability; the ratio falls as N grows.
+
+    Args:
+        sharpe, n_obs, skew, kurtosis, trial_std: as deflated_sharpe_ratio.
+        probability: the bound the deflated ratio must keep.
+
+    Returns:
+        N as a whole number; 0 when even a single trial is not believed, inf beyond 1e12 (or when trials do not
+        spread at all). NaN for NaN arguments.
+
+    Raises:
+        StatisticsError: as deflated_sharpe_ratio.
+    """
+
+    def believed(n_trials: float) -> bool:
+        deflated = deflated_sharpe_ratio(sharpe, n_obs, skew, kurtosis, n_trials=n_trials, trial_std=trial_std)
+        return deflated >= probability
+
+    if math.isnan(deflated_sharpe_ratio(sharpe, n_obs, skew, kurtosis, n_trials=1, trial_std=trial_std)):
+        return math.nan
+    if not believed(1):
+        return 0.0
+    low, high = 1, 2
+    while believed(high):
+        low, high = high, 2 * high
+        if high > MOST_TRIALS:
+            return math.inf
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if believed(middle) else (low, middle)
+    return float(low)
 
 
 def min_backtest_length_years(n_trials: float, target_annual_sharpe: float = 1.0) -> float:

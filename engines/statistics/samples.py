@@ -151,3 +151,18 @@ def _refuse_infinity(sample: FloatArray, name: str) -> None:
             where=f"first at position {first}",
             remedy="find the price or the weight that made them; they are never rounded away",
         )
+
+
+def monthly_returns(dates: npt.NDArray[np.datetime64], returns: npt.ArrayLike) -> FloatArray:
+    """What did each calendar month earn?
+
+    Args:
+        dates: shape (D,), increasing.
+        returns: shape (D,), decimals per day.
+
+    Returns:
+        Daily returns compounded over each month that has a date, shape (M,), in order. NaN in a month makes it NaN.
+    """
+    _, first = np.unique(dates.astype("datetime64[M]"), return_index=True)
+    growth: FloatArray = np.multiply.reduceat(1.0 + np.asarray(returns, dtype=np.float64), first)
+    return growth - 1.0

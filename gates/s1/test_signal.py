@@ -1,6 +1,11 @@
 """S1 baseline: does the signal, as declared and before any stress, rank the names at all?"""
 
-from engines.statistics import newey_west_lags, newey_west_tstat_of_mean, student_t_of_mean
+from engines.statistics import (
+    newey_west_lags,
+    newey_west_tstat_of_mean,
+    stationary_bootstrap_interval,
+    student_t_of_mean,
+)
 
 
 def test_signal_covers_the_universe(baseline, evidence):
@@ -19,9 +24,11 @@ def test_there_are_enough_rebalances(baseline, evidence):
     assert told
 
 
-def test_baseline_ic_is_positive(baseline, evidence):
+def test_baseline_ic_is_positive(baseline, seed, evidence):
     """Mean daily rank IC of the declared signal, over every date whose label ends before the sealed holdout."""
-    assert evidence("s1.ic_mean", baseline.ic.mean(), n_obs=baseline.ic.size)
+    ic = baseline.ic
+    interval = stationary_bootstrap_interval(ic, "mean", block_length=baseline.horizon_days, seed=seed)
+    assert evidence("s1.ic_mean", ic.mean(), n_obs=ic.size, interval=interval.bounds())
 
 
 def test_baseline_ic_is_no_accident(baseline, evidence):
@@ -30,4 +37,13 @@ def test_baseline_ic_is_no_accident(baseline, evidence):
     beside = newey_west_tstat_of_mean(baseline.ic, lags=newey_west_lags(baseline.ic.size, baseline.horizon_days))
     assert evidence(
         "s1.ic_t", student_t_of_mean(spaced).t_stat, n_obs=spaced.size, note=f"Newey-West t of all dates {beside:.3f}"
+    )
+
+
+def test_baseline_ic_is_often_positive(baseline, evidence):
+    """Share of non-overlapping dates with a positive IC, as its distance from one half in units of 1/sqrt(T): 0.82 is the 95 % point."""
+    spaced = baseline.spaced_ic
+    share = (spaced > 0).mean()
+    assert evidence(
+        "s1.ic_positive_ratio", (share - 0.5) * spaced.size**0.5, n_obs=spaced.size, note=f"share {share:.3f}"
     )

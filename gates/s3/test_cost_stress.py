@@ -1,7 +1,7 @@
 """S3 cost stress: does the edge survive being wrong about costs?"""
 
 from engines.costs import TRADING_DAYS_PER_YEAR
-from engines.statistics import newey_west_tstat_of_mean, sharpe_ratio
+from engines.statistics import newey_west_tstat_of_mean, sharpe_ratio, stationary_bootstrap_interval
 
 
 def annual_net_sharpe(walk_forward, multiplier):
@@ -9,25 +9,32 @@ def annual_net_sharpe(walk_forward, multiplier):
     return sharpe_ratio(walk_forward.judged_returns(multiplier), periods_per_year=TRADING_DAYS_PER_YEAR)
 
 
-def test_the_edge_survives_one_and_a_half_times_the_costs(walk_forward, evidence):
+def annual_net_sharpe_interval(walk_forward, multiplier, seed):
+    """95 % interval of the same, by stationary bootstrap with blocks of a horizon."""
+    net = walk_forward.judged_returns(multiplier)
+    interval = stationary_bootstrap_interval(net, "sharpe", block_length=walk_forward.horizon_days, seed=seed)
+    return interval.bounds(TRADING_DAYS_PER_YEAR**0.5)
+
+
+def test_the_edge_survives_one_and_a_half_times_the_costs(walk_forward, seed, evidence):
     """Net IC and net Sharpe are positive out of sample at 1.5 times the assumed costs."""
-    ranked = evidence(
-        "s3.cost_gate_x1_5_positive.net_ic", walk_forward.net_ic(1.5).mean(), n_obs=walk_forward.net_ic(1.5).size
-    )
+    net_ic, days = walk_forward.net_ic(1.5), walk_forward.n_days
+    interval = annual_net_sharpe_interval(walk_forward, 1.5, seed)
+    ranked = evidence("s3.cost_gate_x1_5_positive.net_ic", net_ic.mean(), n_obs=net_ic.size)
     paid = evidence(
-        "s3.cost_gate_x1_5_positive.net_sharpe", annual_net_sharpe(walk_forward, 1.5), n_obs=walk_forward.n_days
+        "s3.cost_gate_x1_5_positive.net_sharpe", annual_net_sharpe(walk_forward, 1.5), n_obs=days, interval=interval
     )
     assert ranked
     assert paid
 
 
-def test_the_edge_survives_twice_the_costs(walk_forward, evidence):
+def test_the_edge_survives_twice_the_costs(walk_forward, seed, evidence):
     """Net IC and net Sharpe are positive out of sample at twice the assumed costs."""
-    ranked = evidence(
-        "s3.cost_gate_x2_0_positive.net_ic", walk_forward.net_ic(2.0).mean(), n_obs=walk_forward.net_ic(2.0).size
-    )
+    net_ic, days = walk_forward.net_ic(2.0), walk_forward.n_days
+    interval = annual_net_sharpe_interval(walk_forward, 2.0, seed)
+    ranked = evidence("s3.cost_gate_x2_0_positive.net_ic", net_ic.mean(), n_obs=net_ic.size)
     paid = evidence(
-        "s3.cost_gate_x2_0_positive.net_sharpe", annual_net_sharpe(walk_forward, 2.0), n_obs=walk_forward.n_days
+        "s3.cost_gate_x2_0_positive.net_sharpe", annual_net_sharpe(walk_forward, 2.0), n_obs=days, interval=interval
     )
     assert ranked
     assert paid
@@ -39,10 +46,12 @@ def test_no_shard_is_a_clear_loser(shard_backtest, cost_multiplier, evidence):
     assert evidence("s3.shard_net_t", newey_west_tstat_of_mean(net), n_obs=net.size)
 
 
-def test_net_sharpe_is_positive(walk_forward, cost_multiplier, evidence):
+def test_net_sharpe_is_positive(walk_forward, cost_multiplier, seed, evidence):
     """Annualised net Sharpe over all test windows, and the share of windows that earn their costs."""
     window_net = walk_forward.window_net_returns(cost_multiplier)
-    level = evidence("s3.net_sharpe.level", annual_net_sharpe(walk_forward, cost_multiplier), n_obs=walk_forward.n_days)
+    sharpe, days = annual_net_sharpe(walk_forward, cost_multiplier), walk_forward.n_days
+    interval = annual_net_sharpe_interval(walk_forward, cost_multiplier, seed)
+    level = evidence("s3.net_sharpe.level", sharpe, n_obs=days, interval=interval)
     often = evidence("s3.net_sharpe.windows", (window_net > 0).mean(), n_obs=window_net.size)
     assert level
     assert often

@@ -21,7 +21,17 @@ def business_days(n_dates: int) -> np.ndarray:
     return np.busday_offset("2010-01-04", np.arange(n_dates), roll="forward").astype("datetime64[D]")
 
 
-def make_panel(close, *, open_=None, volume=None, symbols=None, delisting_return=-0.3, file_dates=None, last_close=None, **references) -> Panel:
+def make_panel(
+    close,
+    *,
+    open_=None,
+    volume=None,
+    symbols=None,
+    delisting_return=-0.3,
+    file_dates=None,
+    last_close=None,
+    **references,
+) -> Panel:
     """A panel from closes (T, N); the rest is made up to fit unless it is given."""
     close = np.array(close, dtype=float)
     n_dates, n_symbols = close.shape
@@ -44,7 +54,15 @@ def make_panel(close, *, open_=None, volume=None, symbols=None, delisting_return
 
 
 def random_panel(
-    seed: int, n_dates: int = 120, n_symbols: int = 24, *, gaps: float = 0.03, missing_opens: float = 0.03, late: int = 3, delisted: int = 3, references: bool = False
+    seed: int,
+    n_dates: int = 120,
+    n_symbols: int = 24,
+    *,
+    gaps: float = 0.03,
+    missing_opens: float = 0.03,
+    late: int = 3,
+    delisted: int = 3,
+    references: bool = False,
 ) -> Panel:
     """A market with fat tails, late starters, delistings, days without a row, days without an open, and days with an open alone."""
     rng = np.random.default_rng(seed)
@@ -63,7 +81,10 @@ def random_panel(
     close, volume = np.where(gone | ~alive, np.nan, close), np.where(gone | ~alive, np.nan, volume)
     close[-1, ends == n_dates] = np.where(np.isfinite(close[-1]), close[-1], 50.0)[ends == n_dates]
     panel = make_panel(
-        close, open_=np.where(no_open, np.nan, open_), volume=volume, delisting_return=rng.choice([-0.3, 0.0, -0.9], n_symbols)
+        close,
+        open_=np.where(no_open, np.nan, open_),
+        volume=volume,
+        delisting_return=rng.choice([-0.3, 0.0, -0.9], n_symbols),
     )
     if not references:
         return panel
@@ -95,7 +116,13 @@ def candidate_config(**sections) -> dict:
             "execution_price": "open",
             "target_aum": 1e7,
         },
-        "costs": {"half_spread_bps": 5.0, "fee_bps": 1.0, "impact_coefficient": 0.8, "borrow_bps_per_year": 50.0, "source": "test"},
+        "costs": {
+            "half_spread_bps": 5.0,
+            "fee_bps": 1.0,
+            "impact_coefficient": 0.8,
+            "borrow_bps_per_year": 50.0,
+            "source": "test",
+        },
         "walk_forward": {
             "train_days": 40,
             "test_days": 20,
@@ -105,7 +132,10 @@ def candidate_config(**sections) -> dict:
             "holdout_days": 20,
         },
     }
-    return {name: {**value, **sections.get(name, {})} if isinstance(value, dict) else sections.get(name, value) for name, value in config.items()}
+    return {
+        name: {**value, **sections.get(name, {})} if isinstance(value, dict) else sections.get(name, value)
+        for name, value in config.items()
+    }
 
 
 def make_candidate(base_dir: Path = Path(), **sections) -> Candidate:

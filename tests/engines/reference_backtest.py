@@ -15,14 +15,18 @@ def reference_backtest(panel, signal, mask, portfolio, costs, min_names) -> pd.D
     execution = frame[portfolio.execution_price]
     dollars = (frame["close"] * frame["volume"]).rolling(20, min_periods=20).median()
     sigma = frame["close"].pct_change(fill_method=None).rolling(20, min_periods=20).std(ddof=1)
-    ends = {s: panel.last_close[i] for i, s in enumerate(panel.symbols) if 0 <= panel.last_close[i] < panel.file_dates - 1}
+    ends = {
+        s: panel.last_close[i] for i, s in enumerate(panel.symbols) if 0 <= panel.last_close[i] < panel.file_dates - 1
+    }
     returns_at_end = dict(zip(panel.symbols, panel.delisting_return, strict=True))
 
     scores = pd.DataFrame(np.where(mask, signal, np.nan), dates, panel.symbols)
     first = next((t for t in range(len(dates)) if scores.iloc[t].notna().sum() >= min_names), None)
     if first is None:
         return pd.DataFrame(columns=["gross", "turnover", "cost"])
-    targets = {t: _target(scores.iloc[t].dropna(), portfolio) for t in range(first, len(dates), portfolio.rebalance_days)}
+    targets = {
+        t: _target(scores.iloc[t].dropna(), portfolio) for t in range(first, len(dates), portfolio.rebalance_days)
+    }
     held_together = math.ceil(portfolio.horizon_days / portfolio.rebalance_days)
 
     book: dict[str, float] = {}
@@ -34,15 +38,39 @@ def reference_backtest(panel, signal, mask, portfolio, costs, min_names) -> pd.D
         if portfolio.execution_price == "open":
             if t in targets:
                 gross *= _earn(book, mark, _overnight(book, mark, execution.iloc[day], day, ends, returns_at_end))
-                turnover, cost = _trade(book, mark, _book_of(targets, t, held_together, portfolio), execution.iloc[day], day, ends, sigma.iloc[t], dollars.iloc[t], portfolio, costs)
+                turnover, cost = _trade(
+                    book,
+                    mark,
+                    _book_of(targets, t, held_together, portfolio),
+                    execution.iloc[day],
+                    day,
+                    ends,
+                    sigma.iloc[t],
+                    dollars.iloc[t],
+                    portfolio,
+                    costs,
+                )
             gross *= _earn(book, mark, _closes(book, mark, frame["close"].iloc[day], day, ends, returns_at_end))
         else:
             gross *= _earn(book, mark, _closes(book, mark, frame["close"].iloc[day], day, ends, returns_at_end))
             if t in targets:
-                turnover, cost = _trade(book, mark, _book_of(targets, t, held_together, portfolio), execution.iloc[day], day, ends, sigma.iloc[t], dollars.iloc[t], portfolio, costs)
+                turnover, cost = _trade(
+                    book,
+                    mark,
+                    _book_of(targets, t, held_together, portfolio),
+                    execution.iloc[day],
+                    day,
+                    ends,
+                    sigma.iloc[t],
+                    dollars.iloc[t],
+                    portfolio,
+                    costs,
+                )
         short = sum(-w for w in book.values() if w < 0)
         rows.append((gross - 1.0, turnover, cost + short * costs.borrow_bps_per_year / 1e4 / 252))
-    return pd.DataFrame(rows, index=dates[first + portfolio.execution_delay_days :], columns=["gross", "turnover", "cost"])
+    return pd.DataFrame(
+        rows, index=dates[first + portfolio.execution_delay_days :], columns=["gross", "turnover", "cost"]
+    )
 
 
 def _target(scores: pd.Series, portfolio) -> dict[str, float]:
@@ -67,7 +95,11 @@ def _target(scores: pd.Series, portfolio) -> dict[str, float]:
 
 
 def _book_of(targets, t, held_together, portfolio) -> dict[str, float]:
-    used = [targets[u] for u in range(t - (held_together - 1) * portfolio.rebalance_days, t + 1, portfolio.rebalance_days) if u in targets]
+    used = [
+        targets[u]
+        for u in range(t - (held_together - 1) * portfolio.rebalance_days, t + 1, portfolio.rebalance_days)
+        if u in targets
+    ]
     names = {name for target in used for name in target}
     return {name: sum(target.get(name, 0.0) for target in used) / len(used) for name in names}
 
@@ -117,7 +149,11 @@ def _trade(book, mark, target, prices, day, ends, sigma, adv, portfolio, costs) 
             book[name], mark[name] = target[name], prices[name]
         elif name in book:
             del book[name], mark[name]
-    rates = {n: costs.impact_coefficient * sigma[n] * math.sqrt(abs(c) * portfolio.target_aum / adv[n]) for n, c in changes.items() if adv[n] > 0}
+    rates = {
+        n: costs.impact_coefficient * sigma[n] * math.sqrt(abs(c) * portfolio.target_aum / adv[n])
+        for n, c in changes.items()
+        if adv[n] > 0
+    }
     known = [rate for rate in rates.values() if math.isfinite(rate)]
     most = max(known) if known else 0.0
     turnover = sum(abs(c) for c in changes.values())

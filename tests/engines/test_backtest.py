@@ -17,7 +17,13 @@ from tests.engines.panels import SHARED_DATA, make_candidate, make_panel, random
 from tests.engines.reference_backtest import reference_backtest
 
 RULES = [
-    {"execution_price": price, "weighting": weighting, "short_fraction": short, "horizon_days": horizon, "execution_delay_days": delay}
+    {
+        "execution_price": price,
+        "weighting": weighting,
+        "short_fraction": short,
+        "horizon_days": horizon,
+        "execution_delay_days": delay,
+    }
     for price, weighting, short, horizon, delay in [
         ("open", "equal", 0.2, 5, 1),
         ("open", "rank", 0.2, 12, 1),
@@ -42,12 +48,16 @@ def test_daily_results_equal_an_independent_day_loop(rule, seed):
     signal = momentum(panel, 10, 1)
     mask = np.random.default_rng(seed).random(signal.shape) < 0.95
     found = run(panel, candidate, signal, mask)
-    expected = reference_backtest(panel, signal, mask, candidate.portfolio, candidate.costs, candidate.universe.min_names)
+    expected = reference_backtest(
+        panel, signal, mask, candidate.portfolio, candidate.costs, candidate.universe.min_names
+    )
     np.testing.assert_array_equal(found.dates, expected.index.to_numpy().astype("datetime64[D]"))
     np.testing.assert_allclose(found.gross, expected["gross"], rtol=0, atol=1e-10)
     np.testing.assert_allclose(found.turnover, expected["turnover"], rtol=0, atol=1e-10)
     for multiplier in (1.0, 1.5, 2.0):
-        np.testing.assert_allclose(found.net_returns(multiplier), expected["gross"] - multiplier * expected["cost"], rtol=0, atol=1e-10)
+        np.testing.assert_allclose(
+            found.net_returns(multiplier), expected["gross"] - multiplier * expected["cost"], rtol=0, atol=1e-10
+        )
     assert found.untraded.sum() > 0
     assert found.carried.sum() > 0
 
@@ -59,7 +69,12 @@ def real_panel():
         pytest.skip(f"{path.name} is not beside the repository")
     rows = pd.read_parquet(path)
     wide = {name: rows.pivot(index="date", columns="Name", values=name) for name in ("open", "close", "volume")}
-    panel = make_panel(wide["close"].to_numpy(float), open_=wide["open"].to_numpy(float), volume=wide["volume"].to_numpy(float), symbols=wide["close"].columns)
+    panel = make_panel(
+        wide["close"].to_numpy(float),
+        open_=wide["open"].to_numpy(float),
+        volume=wide["volume"].to_numpy(float),
+        symbols=wide["close"].columns,
+    )
     return replace(panel, dates=pd.to_datetime(wide["close"].index).to_numpy().astype("datetime64[D]"))
 
 
@@ -106,7 +121,13 @@ def delisting_case(execution_price: str):
     signal = np.full((8, 4), np.nan)
     signal[1] = [0.0, 1.0, 2.0, 3.0]
     candidate = make_candidate(
-        portfolio={"long_fraction": 0.25, "short_fraction": 0.0, "rebalance_days": 20, "execution_price": execution_price}, universe={"min_names": 4}
+        portfolio={
+            "long_fraction": 0.25,
+            "short_fraction": 0.0,
+            "rebalance_days": 20,
+            "execution_price": execution_price,
+        },
+        universe={"min_names": 4},
     )
     return run(make_panel(close), candidate, signal)
 
@@ -126,7 +147,9 @@ def test_a_name_that_only_pauses_earns_its_whole_move_when_a_close_returns():
     close[6:, 1] = 12.0
     signal = np.full((8, 2), np.nan)
     signal[1] = [0.0, 1.0]
-    candidate = make_candidate(portfolio={"long_fraction": 0.5, "short_fraction": 0.0, "rebalance_days": 20}, universe={"min_names": 2})
+    candidate = make_candidate(
+        portfolio={"long_fraction": 0.5, "short_fraction": 0.0, "rebalance_days": 20}, universe={"min_names": 2}
+    )
     found = run(make_panel(close), candidate, signal)
     np.testing.assert_allclose(found.gross, [0, 0, 0, 0, 0.2, 0], atol=1e-15)
     np.testing.assert_array_equal(found.carried, [0, 0, 1, 1, 0, 0])
@@ -202,7 +225,9 @@ def test_renaming_the_symbols_changes_nothing_without_ties(seed):
     panel = random_panel(seed, n_dates=60, n_symbols=12)
     order = np.random.default_rng(seed).permutation(panel.n_symbols)
     by_name = {name: getattr(panel, name)[:, order] for name in ("open", "high", "low", "close", "volume")}
-    shuffled = replace(panel, **by_name, last_close=panel.last_close[order], delisting_return=panel.delisting_return[order])
+    shuffled = replace(
+        panel, **by_name, last_close=panel.last_close[order], delisting_return=panel.delisting_return[order]
+    )
     found = run(panel, make_candidate(), momentum(panel, 10, 1))
     again = run(shuffled, make_candidate(), momentum(shuffled, 10, 1))
     np.testing.assert_allclose(again.gross, found.gross, atol=1e-13)
@@ -224,7 +249,9 @@ def test_cutting_the_future_changes_no_past_value(seed, stop):
 def test_scaling_prices_up_and_volumes_down_changes_nothing(seed, power):
     panel = random_panel(seed, n_dates=60, n_symbols=12)
     scaled = replace(
-        panel, **{name: getattr(panel, name) * 2.0**power for name in ("open", "high", "low", "close")}, volume=panel.volume * 2.0**-power
+        panel,
+        **{name: getattr(panel, name) * 2.0**power for name in ("open", "high", "low", "close")},
+        volume=panel.volume * 2.0**-power,
     )
     found, again = (run(p, make_candidate(), momentum(p, 10, 1)) for p in (panel, scaled))
     for field in fields(Backtest):

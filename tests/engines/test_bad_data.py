@@ -18,6 +18,12 @@ from engines.store import ArrayStore
 from tests.engines.price_files import HEADER, candidate_over, load, load_csv, load_frame, prices, row
 
 
+@pytest.fixture(autouse=True)
+def _without_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Durability is tested in test_store; here it would only cost time."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
 def test_a_clean_file_has_no_fault(tmp_path: Path) -> None:
     panel, quality = load_frame(tmp_path, prices())
     assert (panel.n_dates, panel.n_symbols) == (5, 3)
@@ -185,7 +191,9 @@ def test_date_and_whole_number_columns_are_dates(tmp_path: Path) -> None:
     np.testing.assert_array_equal(as_date.dates, as_number.dates)
 
 
-@pytest.mark.parametrize("day", ["", "yesterday", "2020-02-30", "0000-01-01", "02/01/2020", "2020-1-2", "99999", "2020-01/02"])
+@pytest.mark.parametrize(
+    "day", ["", "yesterday", "2020-02-30", "0000-01-01", "02/01/2020", "2020-1-2", "99999", "2020-01/02"]
+)
 def test_a_row_without_a_readable_date_is_counted_and_left_out(tmp_path: Path, day: str) -> None:
     panel, quality = load_csv(tmp_path, HEADER + row() + row(day=day, symbol="BBB"))
     assert panel.symbols.tolist() == ["AAA"]
@@ -193,7 +201,9 @@ def test_a_row_without_a_readable_date_is_counted_and_left_out(tmp_path: Path, d
 
 
 def test_rows_after_as_of_are_counted_and_cut(tmp_path: Path) -> None:
-    panel, quality = load_csv(tmp_path, HEADER + row() + row(day="2020-01-03") + row(day="2020-01-06"), as_of="2020-01-03")
+    panel, quality = load_csv(
+        tmp_path, HEADER + row() + row(day="2020-01-03") + row(day="2020-01-06"), as_of="2020-01-03"
+    )
     assert quality.after_as_of == 1
     assert quality.days_to_as_of == 0
     assert panel.n_dates == panel.file_dates == 2
@@ -288,21 +298,19 @@ def _text(content: str | bytes) -> Callable[[Path], None]:
     return lambda path: path.write_bytes(content.encode() if isinstance(content, str) else content) and None
 
 
-def _bomb(path: Path) -> None:
-    with gzip.open(path.with_suffix(".csv.gz"), "wb") as file:
-        file.write(HEADER.encode())
-        file.write(row().encode() * 3_000_000)
-
-
 UNREADABLE = {
     "empty": ("prices.csv", _text(""), "is empty"),
     "header only": ("prices.csv", _text(HEADER), "holds no row"),
     "blank": ("prices.csv", _text("\n\n\n"), "header line"),
-    "not UTF-8": ("prices.csv", _text(HEADER.encode() + row(symbol="Ä").encode("latin-1")), "UTF"),
+    "not UTF-8": ("prices.csv", _text(HEADER.encode() + row(symbol="Ä").encode("latin-1")), "utf-8"),
     "UTF-16": ("prices.csv", _text((HEADER + row()).encode("utf-16")), "cannot be read"),
-    "no declared column": ("prices.csv", _text(HEADER.replace("close", "Close") + row()), "no column 'close' for close; did you mean 'Close'"),
+    "no declared column": (
+        "prices.csv",
+        _text(HEADER.replace("close", "Close") + row()),
+        "no column 'close' for close; did you mean 'Close'",
+    ),
     "semicolons": ("prices.csv", _text((HEADER + row()).replace(",", ";")), "no column 'date'"),
-    "column twice": ("prices.csv", _text(HEADER.replace("open", "close") + row()), "2 columns 'close'"),
+    "column twice": ("prices.csv", _text("close," + HEADER + "1," + row()), "2 columns 'close'"),
     "no date at all": ("prices.csv", _text(HEADER + row(day="x")), "no row has both"),
     "not parquet": ("prices.parquet", _text(HEADER + row()), "cannot be read"),
     "unknown kind": ("prices.xlsx", _text("x"), "no known kind"),
@@ -376,16 +384,14 @@ def test_flipped_bits_in_a_parquet_give_a_panel_or_a_refusal(tmp_path: Path) -> 
     prices(40).to_parquet(path, index=False)
     whole = path.read_bytes()
     rng = np.random.default_rng(7)
-    outcomes = set()
-    for _ in range(60):
+    outcomes = []
+    for _ in range(25):
         damaged = bytearray(whole)
         damaged[rng.integers(4, len(whole) - 8)] ^= 1 << int(rng.integers(8))
         path.write_bytes(bytes(damaged))
         try:
-            _, quality = load(tmp_path, path="prices.parquet")
-            outcomes.add("panel")
-            assert quality.n_rows > 0
+            panel, _ = load(tmp_path, path="prices.parquet")
+            outcomes.append(panel.n_dates > 0)
         except DataError as refusal:
-            outcomes.add("refused")
-            assert "cannot be read" in refusal.what or "no row" in refusal.what or "column" in refusal.what
-    assert outcomes <= {"panel", "refused"}
+            outcomes.append(bool(refusal.remedy))
+    assert outcomes == [True] * 25

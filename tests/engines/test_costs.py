@@ -23,7 +23,9 @@ def test_impact_is_the_square_root_law():
     np.testing.assert_allclose(rate, [0.8 * 0.02 * np.sqrt(0.1), 0.8 * 0.02 * np.sqrt(0.4), 0.0])
 
 
-@pytest.mark.parametrize(("sigma", "adv"), [([0.02, 0.02, np.nan], [1e6, 1e6, 1e6]), ([0.02, 0.02, 0.02], [1e6, 1e6, np.nan])])
+@pytest.mark.parametrize(
+    ("sigma", "adv"), [([0.02, 0.02, np.nan], [1e6, 1e6, 1e6]), ([0.02, 0.02, 0.02], [1e6, 1e6, np.nan])]
+)
 def test_a_trade_of_unknown_liquidity_pays_the_largest_rate_of_the_day(sigma, adv):
     change = np.array([0.01, -0.04, 0.001])
     rate = impact_rate(change, np.array(sigma), np.array(adv), COSTS, 1e7)

@@ -17,7 +17,9 @@ def column(values) -> np.ndarray:
 
 def test_label_runs_from_the_execution_to_the_horizon_and_ends_inside_the_panel():
     panel = make_panel(column([1, 2, 4, 8, 16, 32]), open_=column([1, 3, 5, 7, 9, 11]))
-    np.testing.assert_allclose(forward_returns(panel, 1, 2, "open")[:, 0], [7 / 3 - 1, 9 / 5 - 1, 11 / 7 - 1, np.nan, np.nan, np.nan])
+    np.testing.assert_allclose(
+        forward_returns(panel, 1, 2, "open")[:, 0], [7 / 3 - 1, 9 / 5 - 1, 11 / 7 - 1, np.nan, np.nan, np.nan]
+    )
     np.testing.assert_allclose(forward_returns(panel, 0, 1, "close")[:, 0], [1, 1, 1, 1, 1, np.nan])
 
 
@@ -29,10 +31,18 @@ def test_a_gap_at_either_end_leaves_no_label():
 
 @pytest.mark.parametrize("price", ["open", "close"])
 def test_a_delisting_closes_the_label_early_and_a_merger_pays_the_last_price(price):
-    close = np.column_stack([[10, 10, 10, 20, np.nan, np.nan, np.nan, np.nan], [10, 10, 10, 20, np.nan, np.nan, np.nan, np.nan], np.full(8, 10.0)])
+    close = np.column_stack(
+        [
+            [10, 10, 10, 20, np.nan, np.nan, np.nan, np.nan],
+            [10, 10, 10, 20, np.nan, np.nan, np.nan, np.nan],
+            np.full(8, 10.0),
+        ]
+    )
     panel = make_panel(close, delisting_return=[-0.3, 0.0, -0.3])
     found = forward_returns(panel, 1, 3, price)
-    np.testing.assert_allclose(found[0], [0.4, 1.0, 0.0])  # would be sold on row 4: closed at 20 less the delisting return
+    np.testing.assert_allclose(
+        found[0], [0.4, 1.0, 0.0]
+    )  # would be sold on row 4: closed at 20 less the delisting return
     np.testing.assert_allclose(found[2], [-0.3, 0.0, 0.0])  # bought on row 3 at 20
     np.testing.assert_array_equal(np.isnan(found[3]), [True, True, False])  # could not be bought any more
 
@@ -46,7 +56,9 @@ def test_a_cut_panel_remembers_that_the_name_trades_on():
 
 
 def test_marks_carry_the_last_close_and_end_at_the_delisting_price():
-    marks = PriceMarks.of(make_panel(np.column_stack([[np.nan, 10, np.nan, 12, np.nan, np.nan], np.full(6, 5.0)]), delisting_return=-0.5))
+    marks = PriceMarks.of(
+        make_panel(np.column_stack([[np.nan, 10, np.nan, 12, np.nan, np.nan], np.full(6, 5.0)]), delisting_return=-0.5)
+    )
     np.testing.assert_array_equal(marks.price[:, 0], [np.nan, 10, 10, 12, 6, 6])
     np.testing.assert_array_equal(marks.row[:, 0], [-1, 1, 1, 3, 3, 3])
 

@@ -66,17 +66,23 @@ PORTFOLIO = {"long_fraction": 0.25, "short_fraction": 0.25, "horizon_days": HORI
 
 def net_of(signal, multipliers=(1.0,), **costs):
     """Net labels of a flat gross label, with impact 0.01 for each whole ADV's square root."""
-    candidate = make_candidate(portfolio=PORTFOLIO, costs={"half_spread_bps": 10.0, "fee_bps": 0.0, "impact_coefficient": 0.0} | costs)
+    candidate = make_candidate(
+        portfolio=PORTFOLIO, costs={"half_spread_bps": 10.0, "fee_bps": 0.0, "impact_coefficient": 0.0} | costs
+    )
     liquidity = Liquidity(np.full(signal.shape, 1e7), np.full(signal.shape, 0.01))
     mask = np.ones(signal.shape, dtype=bool)
-    return net_forward_returns(np.zeros(signal.shape), signal, mask, liquidity, candidate.portfolio, candidate.costs, multipliers)
+    return net_forward_returns(
+        np.zeros(signal.shape), signal, mask, liquidity, candidate.portfolio, candidate.costs, multipliers
+    )
 
 
 def test_cost_hurts_each_side_by_what_the_name_trades():
     same, flipped = [1.0, 2.0, 3.0, 4.0], [4.0, 2.0, 3.0, 1.0]
     net = net_of(np.array([same, same, same, flipped]))[0]
     half_round_trip, round_trip = 10e-4, 20e-4
-    np.testing.assert_allclose(net[0], [half_round_trip, 0, 0, -half_round_trip], atol=1e-15)  # entered: half a round trip of 2 x 10 bp
+    np.testing.assert_allclose(
+        net[0], [half_round_trip, 0, 0, -half_round_trip], atol=1e-15
+    )  # entered: half a round trip of 2 x 10 bp
     np.testing.assert_allclose(net[2], 0, atol=1e-15)  # held all along: no trade, no cost
     np.testing.assert_allclose(net[3], [-round_trip, 0, 0, round_trip], atol=1e-15)  # changed sides: a whole round trip
 
@@ -98,7 +104,9 @@ def test_net_ic_falls_with_the_multiplier():
     candidate = make_candidate(costs={"half_spread_bps": 50.0})
     signal, mask = momentum(panel, 5, 0), np.ones(panel.close.shape, dtype=bool)
     forward = forward_returns(panel, 1, 5, "open")
-    net = net_forward_returns(forward, signal, mask, measure_liquidity(panel), candidate.portfolio, candidate.costs, (1.0, 2.0, 5.0))
+    net = net_forward_returns(
+        forward, signal, mask, measure_liquidity(panel), candidate.portfolio, candidate.costs, (1.0, 2.0, 5.0)
+    )
     means = np.nanmean(rank_ics(signal, (forward, *net), mask, 5), axis=1)
     assert (np.diff(means) < 0).all()
     assert all(np.array_equal(np.isnan(label), np.isnan(forward)) for label in net)
@@ -111,7 +119,10 @@ def test_placebo_tells_a_true_signal_from_noise_that_persists():
     mask = np.ones(forward.shape, dtype=bool)
     true = placebo(np.tile(edge, (60, 1)), forward, mask, 5, seed=1)
     assert true.p_value == pytest.approx(0.001)
-    noise = [placebo(np.tile(rng.standard_normal(40), (60, 1)), forward, mask, 5, seed=1, permutations=99).p_value for _ in range(60)]
+    noise = [
+        placebo(np.tile(rng.standard_normal(40), (60, 1)), forward, mask, 5, seed=1, permutations=99).p_value
+        for _ in range(60)
+    ]
     assert np.mean(np.array(noise) <= 0.1) <= 0.2  # one-day permutations would let about a third of them pass
     assert true.observed == pytest.approx(rank_ic(np.tile(edge, (60, 1)), forward, mask, 5).mean(), abs=1e-12)
 

@@ -25,7 +25,10 @@ def test_top_and_bottom_share_equally():
 
 
 def test_leg_sizes_are_rounded_down():
-    np.testing.assert_array_equal(np.sign(weights([1, 2, 3, 4, 5, 6, 7, 8, 9], long_fraction=0.25, short_fraction=0.5)), [-1, -1, -1, -1, 0, 0, 0, 1, 1])
+    np.testing.assert_array_equal(
+        np.sign(weights([1, 2, 3, 4, 5, 6, 7, 8, 9], long_fraction=0.25, short_fraction=0.5)),
+        [-1, -1, -1, -1, 0, 0, 0, 1, 1],
+    )
 
 
 def test_ties_are_ranked_in_the_order_of_the_symbols():
@@ -33,21 +36,31 @@ def test_ties_are_ranked_in_the_order_of_the_symbols():
 
 
 def test_shares_by_distance_of_rank_from_the_middle():
-    np.testing.assert_allclose(weights([10, 20, 30, 40, 500], long_fraction=0.4, short_fraction=0.4, weighting="rank"), [-2 / 3, -1 / 3, 0, 1 / 3, 2 / 3])
+    np.testing.assert_allclose(
+        weights([10, 20, 30, 40, 500], long_fraction=0.4, short_fraction=0.4, weighting="rank"),
+        [-2 / 3, -1 / 3, 0, 1 / 3, 2 / 3],
+    )
 
 
 def test_shares_by_distance_of_signal_from_the_median():
-    np.testing.assert_allclose(weights([0, 2, 3, 4, 9], long_fraction=0.4, short_fraction=0.4, weighting="signal"), [-0.75, -0.25, 0, 1 / 7, 6 / 7])
+    np.testing.assert_allclose(
+        weights([0, 2, 3, 4, 9], long_fraction=0.4, short_fraction=0.4, weighting="signal"),
+        [-0.75, -0.25, 0, 1 / 7, 6 / 7],
+    )
 
 
 def test_a_signal_without_spread_is_shared_equally():
-    np.testing.assert_allclose(weights([2, 2, 2, 2], long_fraction=0.5, short_fraction=0.0, weighting="signal"), [0, 0, 0.5, 0.5])
+    np.testing.assert_allclose(
+        weights([2, 2, 2, 2], long_fraction=0.5, short_fraction=0.0, weighting="signal"), [0, 0, 0.5, 0.5]
+    )
 
 
 def test_names_outside_the_mask_or_without_a_signal_are_not_held():
     signal = np.array([[np.nan, 1.0, 2.0, 3.0, 4.0, 99.0]])
     mask = np.array([[True, True, True, True, True, False]])
-    np.testing.assert_allclose(target_weights(signal, mask, rule(long_fraction=0.25, short_fraction=0.25))[0], [0, -1, 0, 0, 1, 0])
+    np.testing.assert_allclose(
+        target_weights(signal, mask, rule(long_fraction=0.25, short_fraction=0.25))[0], [0, -1, 0, 0, 1, 0]
+    )
 
 
 def test_nobody_to_hold_is_an_empty_book():

@@ -12,7 +12,13 @@ from engines.ranks import average_ranks, centred_ranks, row_order, unit_ranks
 
 
 @settings(max_examples=200, deadline=None)
-@given(arrays(np.float64, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.floats(width=64) | st.sampled_from([0.0, -0.0, 1.0])))
+@given(
+    arrays(
+        np.float64,
+        array_shapes(min_dims=2, max_dims=2, max_side=12),
+        elements=st.floats(width=64) | st.sampled_from([0.0, -0.0, 1.0]),
+    )
+)
 def test_row_order_is_numpys_stable_order(values):
     np.testing.assert_array_equal(row_order(values), np.argsort(values, axis=1, kind="stable"))
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from engines.candidate import Candidate
 from engines.errors import SignalError
 from engines.signals import (
     low_volatility,
@@ -59,8 +60,6 @@ def test_a_lookback_longer_than_the_panel_has_no_opinion():
 )
 def test_bad_parameters_are_named(function, parameters, named):
     candidate = make_candidate(signal={"function": function, "parameters": parameters})
-    if function != "momentum":
-        candidate = candidate.model_copy(update={"signal": candidate.signal.model_copy(update={"parameters": parameters})})
     with pytest.raises(SignalError, match=named):
         score(random_panel(3), candidate, candidate.variants()[0])
 
@@ -68,12 +67,9 @@ def test_bad_parameters_are_named(function, parameters, named):
 GOOD = "import numpy as np\ndef score(panel, days):\n    out = np.full(panel.close.shape, np.nan)\n    out[days:] = panel.close[days:] - panel.close[:-days]\n    return out\n"
 
 
-def user_candidate(folder: Path, source: str, name: str = "score", **signal):
+def user_candidate(folder: Path, source: str) -> Candidate:
     (folder / "mine.py").write_text(source)
-    parameters = {"days": 3}
-    config = {"function": f"mine.py:{name}", "parameters": parameters, **signal}
-    candidate = make_candidate(folder)
-    return candidate.model_copy(update={"signal": type(candidate.signal).model_validate(config)})
+    return make_candidate(folder, signal={"function": "mine.py:score", "parameters": {"days": 3}})
 
 
 def scored(candidate, panel=None):
@@ -82,13 +78,8 @@ def scored(candidate, panel=None):
 
 def test_a_users_function_is_called_with_its_parameters(tmp_path):
     panel = random_panel(4)
-    found = scored(with_folder(user_candidate(tmp_path, GOOD), tmp_path), panel)
+    found = scored(user_candidate(tmp_path, GOOD), panel)
     np.testing.assert_array_equal(found[3:], panel.close[3:] - panel.close[:-3])
-
-
-def with_folder(candidate, folder):
-    candidate._base_dir = folder
-    return candidate
 
 
 @pytest.mark.parametrize(
@@ -112,13 +103,13 @@ def with_folder(candidate, folder):
 )
 @pytest.mark.filterwarnings("ignore:invalid value encountered")
 def test_what_a_users_function_can_get_wrong(tmp_path, source, named):
-    candidate = with_folder(user_candidate(tmp_path, source), tmp_path)
+    candidate = user_candidate(tmp_path, source)
     with pytest.raises(SignalError, match=named):
         scored(candidate)
 
 
 def test_an_edited_file_is_loaded_anew_and_two_files_do_not_mix(tmp_path):
-    first = with_folder(user_candidate(tmp_path, "def score(panel, days):\n    return panel.close * 1.0\n"), tmp_path)
+    first = user_candidate(tmp_path, "def score(panel, days):\n    return panel.close * 1.0\n")
     panel = random_panel(5)
     before = scored(first, panel)
     (tmp_path / "mine.py").write_text("def score(panel, days):\n    return panel.close * 2.0\n")
@@ -130,14 +121,14 @@ def test_dataclasses_in_a_users_file_work(tmp_path):
         "from __future__ import annotations\nfrom dataclasses import dataclass\n@dataclass(slots=True)\nclass P:\n    days: int\n"
         "def score(panel, days):\n    return panel.close * P(days).days\n"
     )
-    assert scored(with_folder(user_candidate(tmp_path, source), tmp_path)).shape == (120, 24)
+    assert scored(user_candidate(tmp_path, source)).shape == (120, 24)
 
 
 def test_the_function_sees_no_later_delisting(tmp_path):
     source = "def score(panel, days):\n    return panel.close * 0 + panel.last_close\n"
     panel = random_panel(6, gaps=0.0)
     cut = panel.until(60)
-    found = scored(with_folder(user_candidate(tmp_path, source), tmp_path), cut)
+    found = scored(user_candidate(tmp_path, source), cut)
     assert np.nanmax(found) <= 59
 
 
@@ -149,7 +140,9 @@ def test_winsorise_clips_at_the_quantiles_of_each_row():
 
 
 def test_ranks_lie_inside_the_half_open_interval_around_zero():
-    np.testing.assert_allclose(standardise_by_rank(np.array([[3.0, np.nan, 1.0, 2.0, 2.0]])), [[0.375, np.nan, -0.375, 0, 0]])
+    np.testing.assert_allclose(
+        standardise_by_rank(np.array([[3.0, np.nan, 1.0, 2.0, 2.0]])), [[0.375, np.nan, -0.375, 0, 0]]
+    )
 
 
 def test_zscores_have_mean_zero_and_deviation_one_and_a_flat_row_has_no_opinion():

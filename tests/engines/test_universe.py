@@ -44,7 +44,9 @@ def test_history_counts_rows_with_a_close():
 
 def test_market_cap_and_membership_come_from_the_reference_tables():
     panel = replace(
-        make_panel(np.full((2, 3), 10.0)), market_cap=np.array([[1e9, 3e9, np.nan]] * 2), member=np.array([[True, True, True], [True, False, True]])
+        make_panel(np.full((2, 3), 10.0)),
+        market_cap=np.array([[1e9, 3e9, np.nan]] * 2),
+        member=np.array([[True, True, True], [True, False, True]]),
     )
     universe = build_universe(panel, UniverseSpec(min_market_cap=2e9))
     np.testing.assert_array_equal(universe.mask, [[False, True, False], [False, False, False]])

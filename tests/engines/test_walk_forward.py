@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_windows_tile_what_is_left_and_never_leak(first, n_dates, train_days, te
         assume(False)
     assert windows[0].train[0] == first
     assert windows[-1].test[1] == n_dates
-    assert all(before.test[1] == after.test[0] for before, after in zip(windows, windows[1:], strict=False))
+    assert all(before.test[1] == after.test[0] for before, after in pairwise(windows))
     for window in windows:
         assert window.train[1] - window.train[0] == train_days
         assert window.gap_days == max(6, embargo_days)
@@ -87,9 +88,13 @@ def judged():
     rng = np.random.default_rng(1)
     runs = []
     for lookback in (10, 20):
-        backtest = run_backtest(panel, momentum(panel, lookback, 1), mask, candidate.portfolio, candidate.costs, 5, first_rebalance=10)
+        backtest = run_backtest(
+            panel, momentum(panel, lookback, 1), mask, candidate.portfolio, candidate.costs, 5, first_rebalance=10
+        )
         ic = np.where(np.arange(N_DATES) < N_DATES - 6, rng.normal(0.02, 0.1, N_DATES), np.nan)
-        runs.append(VariantRun(f"lookback_days={lookback}", backtest, ic, np.stack([ic - 0.01 * m for m in (1.0, 1.5, 2.0)])))
+        runs.append(
+            VariantRun(f"lookback_days={lookback}", backtest, ic, np.stack([ic - 0.01 * m for m in (1.0, 1.5, 2.0)]))
+        )
     windows = plan_windows(10, N_DATES, candidate)
     market = rng.normal(0, 0.01, N_DATES)
     return candidate, runs, windows, out_of_sample(windows, runs, panel, market, candidate)
@@ -98,7 +103,12 @@ def judged():
 def test_the_choice_is_the_best_mean_net_return_in_training(judged):
     _, runs, windows, found = judged
     for window, label in zip(windows, found.chosen, strict=True):
-        means = {run.label: run.backtest.net_returns(1.0)[slice(*(max(0, row - run.backtest.start) for row in window.train))].mean() for run in runs}
+        means = {
+            run.label: run.backtest.net_returns(1.0)[
+                slice(*(max(0, row - run.backtest.start) for row in window.train))
+            ].mean()
+            for run in runs
+        }
         assert label == max(means, key=means.get)
     assert len(set(found.chosen)) == 2
 
@@ -120,7 +130,7 @@ def test_shards_together_are_the_whole(judged):
     np.testing.assert_array_equal(np.concatenate([part.net_returns(2.0) for part in parts]), found.net_returns(2.0))
     np.testing.assert_array_equal(np.concatenate([part.window_ic for part in parts]), found.window_ic)
     assert sum(part.n_windows for part in parts) == found.n_windows
-    with pytest.raises(StatisticsError, match="wf-1 .. wf-3"):
+    with pytest.raises(StatisticsError, match=r"wf-1 \.\. wf-3"):
         found.shard("wf-4")
 
 
@@ -142,7 +152,9 @@ def test_the_purge_leaves_no_training_label_in_a_test(judged):
     _, _, _, found = judged
     assert found.smallest_gap == 6
     assert found.label_overlap(6) == 0
-    assert found.label_overlap(7) == found.n_windows  # the last label of each training window would end on its first test row
+    assert (
+        found.label_overlap(7) == found.n_windows
+    )  # the last label of each training window would end on its first test row
 
 
 def test_break_even_is_where_the_net_profit_is_zero(judged):

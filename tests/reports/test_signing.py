@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -647,6 +648,18 @@ def test_a_member_who_left_keeps_what_was_signed(desk: Desk) -> None:
     desk.sign("alice@desk")
     desk.list('alice@desk valid-before="20990101Z" {alice}')
     assert [found.signer for found in desk.evaluate().valid] == ["alice@desk"]
+
+
+def test_an_independent_reader_accepts_signed_and_revoked_rows(desk: Desk) -> None:
+    reader = Path(__file__).resolve().parents[3] / "shared" / "audit_check.py"
+    if not reader.is_file():
+        pytest.skip("the independent reader audit_check.py is not beside the repository")
+    desk.sign("alice@desk")
+    signing.revoke(desk.workspace, TAG, '=HYPERLINK("x") was in the data')
+    done = subprocess.run(
+        [sys.executable, str(reader), str(desk.workspace.root)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout
 
 
 def test_a_broken_registry_counts_for_nothing(desk: Desk) -> None:
