@@ -51,8 +51,7 @@ def _sorted_rows(values: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArra
     n_columns = values.shape[1]
     low = np.int64((1 << max(1, (n_columns - 1).bit_length())) - 1)
     keys: NDArray[np.int64] = np.where(np.isnan(values), np.nan, values + 0.0).view(np.int64)  # one NaN, one zero
-    negative = keys < 0
-    keys[negative] ^= _SIGN_FLIP
+    keys ^= (keys >> 63) & _SIGN_FLIP
     keys &= ~low
     keys |= np.arange(n_columns)
     keys.sort(axis=1)

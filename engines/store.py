@@ -16,7 +16,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -32,6 +33,7 @@ META_FILE: Final = "meta.json"
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 Entry = tuple[Arrays, dict[str, Any]]
+Build = Callable[[], tuple[Mapping[str, np.ndarray[Any, Any]], Mapping[str, Any]]]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -47,55 +49,73 @@ class ArrayStore:
     root: Path
     lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS
 
-    def get_or_build(
-        self,
-        kind: str,
-        key: Mapping[str, Any],
-        build: Callable[[], tuple[Mapping[str, np.ndarray[Any, Any]], Mapping[str, Any]]],
-    ) -> Entry:
-        """The arrays (read-only, memory-mapped) and the JSON-able meta stored under (kind, key), built by `build()` when they are not there.
+    def get_or_build(self, kind: str, key: Mapping[str, Any], build: Build) -> Entry:
+        """The arrays (read-only, memory-mapped) and the JSON-able meta stored under (kind, key), built when they are not there.
 
-        One process builds while the others wait; `build` may itself ask for other entries. What `build` raises is passed on and nothing is stored.
+        One process builds while the others wait; `build` may itself ask for other entries. What `build` raises is passed
+        on and nothing is stored.
 
         Raises:
-            StoreError: a name or an array that cannot be stored, a root that cannot be written, or a lock that is not released in time.
+            StoreError: a name, an array or a meta that cannot be stored, a root that cannot be written, or a lock that is
+                not released in time.
 
         """
         entry = self.root / f"{_checked(kind)}-{sha256_json(dict(key))[:32]}"
-        try:
+        with _disk(entry):
             found = _open_if_whole(entry)
-            return found if found is not None else self._build_once(entry, key, build)
-        except OSError as error:
-            raise StoreError(
-                f"the cache cannot be read or written: {error}",
-                where=str(entry),
-                remedy="give this user write permission and space there",
-            ) from error
-
-    def _build_once(
-        self,
-        entry: Path,
-        key: Mapping[str, Any],
-        build: Callable[[], tuple[Mapping[str, np.ndarray[Any, Any]], Mapping[str, Any]]],
-    ) -> Entry:
-        self.root.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(f"{entry}.lock", timeout=self.lock_timeout_seconds):
+        if found is not None:
+            return found
+        with self._locked(entry):
+            with _disk(entry):
                 found = _open_if_whole(entry)
-                if found is not None:
-                    return found
-                _set_aside(entry)
-                _write(entry, key, *build())
-                return _open(entry)
+            return found if found is not None else _build(entry, key, build)
+
+    @contextmanager
+    def _locked(self, entry: Path) -> Iterator[None]:
+        lock = FileLock(f"{entry}.lock", timeout=self.lock_timeout_seconds)
+        try:
+            with _disk(entry):
+                self.root.mkdir(parents=True, exist_ok=True)
+                lock.acquire()
         except Timeout as error:
             raise StoreError(
                 f"another process has been building this entry for {self.lock_timeout_seconds:.0f} s",
                 where=str(entry),
                 remedy="wait for it or end it, then repeat",
             ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+@contextmanager
+def _disk(entry: Path) -> Iterator[None]:
+    """What the file system refuses becomes a StoreError; what a build raises never passes here."""
+    try:
+        yield
+    except Timeout:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"the cache cannot be read or written: {error}",
+            where=str(entry),
+            remedy="give this user write permission and space there",
+        ) from error
+
+
+def _build(entry: Path, key: Mapping[str, Any], build: Build) -> Entry:
+    """Build, write and open an entry, under its lock."""
+    with _disk(entry):
+        _set_aside(entry)
+    arrays, meta = build()
+    with _disk(entry):
+        _write(entry, key, arrays, meta)
+        try:
+            return _open(entry)
         except _DamagedEntryError as error:
             raise StoreError(
-                f"an entry was damaged while it was written: {error}",
+                f"the entry was damaged while it was written: {error}",
                 where=str(entry),
                 remedy="check the disk, then repeat",
             ) from error

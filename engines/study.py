@@ -136,12 +136,19 @@ class Study:
         """The walk-forward windows of the sealed panel. Raises CandidateError when there are fewer than shards."""
         return plan_windows(self.first_rebalance, self.sealed.n_dates, self.candidate)
 
-    def check_scope(self) -> None:
-        """Can the study be run at all? Calls the signal once and lays out the windows.
+    def check_scope(self) -> Scope:
+        """Can the study be run at all, and on how much? Calls the declared signal once and lays out the windows.
 
         Raises CandidateError, SignalError or DataError, each naming what to change.
         """
-        _ = self.windows
+        portfolio, panel = self.candidate.portfolio, self.sealed
+        traded = panel.n_dates - portfolio.execution_delay_days - self.first_rebalance
+        return Scope(
+            n_windows=len(self.windows),
+            n_rebalances=-(-traded // portfolio.rebalance_days),
+            first_rebalance=str(panel.dates[self.first_rebalance]),
+            last_date=str(panel.dates[-1]),
+        )
 
     def signal(self, variant: Variant) -> NDArray[np.float64]:
         """The treated signal of a variant on the sealed panel, (T, N)."""

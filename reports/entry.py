@@ -65,6 +65,7 @@ class Entry:
     candidate: Candidate
     packet_text: str
     multipliers: tuple[float, ...]
+    notes: tuple[str, ...]
 
 
 def check_entry(request: RunRequest, registry: Registry, moment: datetime) -> Entry:
@@ -84,10 +85,21 @@ def check_entry(request: RunRequest, registry: Registry, moment: datetime) -> En
     candidate = freeze.candidate(places)
     multipliers = check_choices(request, candidate)
     text = check_packet(places.workspace, request.tag, request.stage)
-    if request.stage == "s0":
-        smoke_check(candidate)
+    notes = scope_notes(candidate, freeze) if request.stage == "s0" else ()
     return Entry(
-        request, places, code, packages, machine, official, reasons, freeze, freeze_bytes, candidate, text, multipliers
+        request,
+        places,
+        code,
+        packages,
+        machine,
+        official,
+        reasons,
+        freeze,
+        freeze_bytes,
+        candidate,
+        text,
+        multipliers,
+        notes,
     )
 
 
@@ -204,13 +216,29 @@ def check_packet(workspace: Workspace, tag: str, stage: str) -> str:
     )
 
 
-def smoke_check(candidate: Candidate) -> None:
-    """Call the signal and lay out the walk-forward once, on a panel built in a temporary folder so that a refusal leaves nothing behind.
+def scope_notes(candidate: Candidate, freeze: Freeze) -> tuple[str, ...]:
+    """Call the signal and lay out the walk-forward once, and say now what the length of the file rules out later.
 
-    StageGateError when the file is no panel, the signal raises or breaks its contract, or the file is too short for the windows.
+    The panel is built in a temporary folder, so that a refusal leaves nothing behind. StageGateError when the file is no panel, the signal
+    raises or breaks its contract, or there are fewer windows than shards.
     """
     with TemporaryDirectory(prefix="stagegate-") as folder:
-        open_study(candidate, Path(folder)).check_scope()
+        scope = open_study(candidate, Path(folder)).check_scope()
+    needed = next(
+        (
+            each.bound
+            for cell in freeze.expected("s1")
+            for each in cell.thresholds
+            if each.id == "s1.observations.rebalances"
+        ),
+        0.0,
+    )
+    if scope.n_rebalances >= needed:
+        return ()
+    return (
+        f"the file is too short: {scope.n_rebalances} rebalances from {scope.first_rebalance} to {scope.last_date}, "
+        f"s1.observations asks for {needed:g}; this tag cannot leave s1",
+    )
 
 
 def _standing_freeze(request: RunRequest, places: Places, code: CodeTree, packages: str, rows: Sequence[Row]) -> Freeze:

@@ -34,6 +34,7 @@ class ReportHeader:
     inputs: Mapping[str, Any]
     freeze: Mapping[str, Any]
     registry: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 def cell_json(result: CellResult) -> dict[str, Any]:
@@ -136,6 +137,7 @@ def report_json(header: ReportHeader, verdict: Verdict, artifacts: Sequence[Mapp
             "steps": weakest.weakest.comfort if weakest.weakest else None,
         },
         "absent": sum(result.outcome == "absent" for result in verdict.cells),
+        "notes": list(header.notes),
         "failures": failures(verdict),
         "artifacts": list(artifacts),
         "registry": dict(header.registry),
@@ -225,6 +227,8 @@ def report_markdown(report: Mapping[str, Any]) -> str:
         "## Gates",
         _gates_markdown(report["gates"]),
     ]
+    if report["notes"]:
+        parts += ["## Notes", "\n".join(f"- {_cell(note)}" for note in report["notes"])]
     if report["failures"]:
         rows = [(entry["gate"] or "run", entry["cell"] or "-", entry["message"]) for entry in report["failures"]]
         parts += ["## What did not pass", markdown_table(("gate", "cell", "why"), rows)]

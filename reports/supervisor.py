@@ -242,6 +242,7 @@ def pack_facts(run: Run, child: ChildRun) -> audit.PackFacts:
                 "root_cause": history["root_cause"],
             },
             freeze=entry.freeze.summary(workspace.relative(workspace.freeze(request.tag))),
+            notes=entry.notes,
             registry={"seq": run.started_row.seq, "prev_hash": run.started_row["prev_hash"]},
         ),
         freeze=entry.freeze,
@@ -308,7 +309,8 @@ def refusal_text(stage: str, refusal: StageGateError) -> str:
 def opening_text(run: Run) -> str:
     """What a person sees before the gates start."""
     kind = "official" if run.entry.official else "UNOFFICIAL"
-    return f"{run.stage} {STAGES[run.stage]} of {run.entry.request.tag}: {kind} run {run.run_id}, registry row {run.started_row.seq}, {len(run_cells(run))} cells expected"
+    notes = "".join(f"\nNOTE {note}" for note in run.entry.notes)
+    return f"{run.stage} {STAGES[run.stage]} of {run.entry.request.tag}: {kind} run {run.run_id}, registry row {run.started_row.seq}, {len(run_cells(run))} cells expected{notes}"
 
 
 def broken_text(stage: str, started_row: Row, error: Exception) -> str:

@@ -114,7 +114,7 @@ def own_trials(tag: str, study: Study) -> tuple[Trial, ...]:
             tag,
             variant.label,
             _finite(student_t_of_mean(study.spaced_ic(variant)).p_one_sided),
-            _finite(sharpe_ratio(study.backtest(variant).net_returns(1.0))),
+            _finite(sharpe_ratio(study.judged_returns(variant, 1.0))),
         )
         for variant in study.variants
     )

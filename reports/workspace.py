@@ -141,7 +141,9 @@ class Workspace:
             return DeskSettings.model_validate(tomllib.loads(self.settings_path.read_bytes().decode()))
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise RequestRefused(
-                f"stagegate.toml cannot be read: {error}", where=str(self.settings_path), remedy="mend it, or remove it for the defaults"
+                f"stagegate.toml cannot be read: {error}",
+                where=str(self.settings_path),
+                remedy="mend it, or remove it for the defaults",
             ) from error
         except ValidationError as error:
             first = error.errors()[0]

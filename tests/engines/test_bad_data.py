@@ -18,12 +18,6 @@ from engines.store import ArrayStore
 from tests.engines.price_files import HEADER, candidate_over, load, load_csv, load_frame, prices, row
 
 
-@pytest.fixture(autouse=True)
-def _without_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Durability is tested in test_store; here it would only cost time."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-
-
 def test_a_clean_file_has_no_fault(tmp_path: Path) -> None:
     panel, quality = load_frame(tmp_path, prices())
     assert (panel.n_dates, panel.n_symbols) == (5, 3)
@@ -34,7 +28,7 @@ def test_a_clean_file_has_no_fault(tmp_path: Path) -> None:
 def test_rows_out_of_order_are_counted_and_sorted(tmp_path: Path) -> None:
     clean, _ = load_frame(tmp_path, prices())
     panel, quality = load_frame(tmp_path, prices().iloc[::-1])
-    assert quality.out_of_order == 12  # all but the first row of each of three names
+    assert quality.out_of_order == quality.calendar_fault_count == 12  # all but the first row of each of three names
     np.testing.assert_array_equal(panel.close, clean.close)
 
 
@@ -204,7 +198,7 @@ def test_rows_after_as_of_are_counted_and_cut(tmp_path: Path) -> None:
     panel, quality = load_csv(
         tmp_path, HEADER + row() + row(day="2020-01-03") + row(day="2020-01-06"), as_of="2020-01-03"
     )
-    assert quality.after_as_of == 1
+    assert quality.after_as_of == quality.calendar_fault_count == 1
     assert quality.days_to_as_of == 0
     assert panel.n_dates == panel.file_dates == 2
 

@@ -171,7 +171,8 @@ print(panel.n_dates, quality.n_rows, sorted({"pandas", "pandera", "pyarrow"} & s
 
 
 def test_a_process_that_finds_the_panel_built_loads_no_heavy_package(tmp_path: Path) -> None:
-    load_frame(tmp_path, prices())
+    prices().to_parquet(tmp_path / "prices.parquet", index=False)
+    load_panel(candidate_over(tmp_path, path="prices.parquet"), ArrayStore(tmp_path / "cache"))
     config = {**CONFIG, "data": {**CONFIG["data"], "path": "prices.parquet"}}
     command = [sys.executable, "-c", WARM, str(tmp_path), json.dumps(config)]
     warm = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)

@@ -92,6 +92,14 @@ def test_a_flipped_byte_is_noticed_and_the_entry_built_again(tmp_path: Path, fil
     assert (aside / file).read_bytes() == bytes(data)
 
 
+def test_an_edited_meta_is_noticed(tmp_path: Path) -> None:
+    store = ArrayStore(tmp_path)
+    store.get_or_build("panel", KEY, build)
+    path = entry_of(store) / "meta.json"
+    path.write_text(path.read_text().replace('"rows":6', '"rows":5'))
+    assert store.get_or_build("panel", KEY, build)[1] == {"quality": {"rows": 6}}
+
+
 @pytest.mark.parametrize("file", ["close.npy", "meta.json"])
 def test_a_missing_or_cut_file_is_built_again(tmp_path: Path, file: str) -> None:
     store = ArrayStore(tmp_path)
@@ -111,12 +119,13 @@ def test_each_damaged_entry_keeps_its_bytes(tmp_path: Path) -> None:
     assert sorted(path.suffix for path in tmp_path.glob("*.damaged-*")) == [".damaged-1", ".damaged-2", ".damaged-3"]
 
 
-def test_a_build_that_fails_stores_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [ZeroDivisionError, PermissionError, TimeoutError, TypeError])
+def test_what_a_build_raises_is_passed_on_and_nothing_is_stored(tmp_path: Path, kind: type[Exception]) -> None:
     def fail() -> tuple[dict[str, Any], dict[str, Any]]:
-        raise ZeroDivisionError("of the builder")
+        raise kind("of the builder")
 
     store = ArrayStore(tmp_path)
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(kind, match="of the builder"):
         store.get_or_build("panel", KEY, fail)
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
     assert store.get_or_build("panel", KEY, build)[0]["close"].sum() == 15
