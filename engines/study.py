@@ -56,6 +56,16 @@ class Baseline:
         return non_overlapping(self.daily_ic, self.horizon_days)
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """How much a study has to go on before the sealed holdout."""
+
+    n_windows: int
+    n_rebalances: int  # rebalances whose trade lies before the holdout
+    first_rebalance: str  # its date
+    last_date: str  # the last date before the holdout
+
+
 class Study:
     """The measured candidate. S1 to S3 see `sealed`, the panel cut before the holdout; only `holdout` looks behind it.
 

@@ -129,9 +129,7 @@ class StreamReporter:
         )
         self._stream.write(
             "phase",
-            worker=getattr(getattr(report, "node", None), "gateway", None).id
-            if hasattr(report, "node")
-            else "controller",
+            worker=worker_of(report),
             node=report.nodeid,
             when=report.when,
             outcome=report.outcome,
@@ -139,6 +137,12 @@ class StreamReporter:
             message=crash_message(report),
             evidence=recorded,
         )
+
+
+def worker_of(report: pytest.TestReport) -> str:
+    """The id of the worker that sent a report; `controller` without workers."""
+    node: WorkerController | None = getattr(report, "node", None)
+    return "controller" if node is None else str(node.gateway.id)
 
 
 def crash_message(report: pytest.TestReport) -> str:

@@ -20,6 +20,7 @@ from reports.evidence import Level, Relation, Threshold
 if TYPE_CHECKING:
     from engines.candidate import Candidate
 
+ReferenceName = Literal["sector", "market_cap", "membership", "benchmark", "delistings"]
 CellShape = Literal["-", "shard", "cost", "shard x cost"]
 POLICY_FILE: Final = "gates/policy.toml"
 
@@ -55,7 +56,7 @@ class GateRow(_Row):
     test: str
     cells: CellShape
     level: Level = "hard"
-    needs: str | None = None
+    needs: ReferenceName | None = None
     min_variants: int = Field(default=1, ge=1)
     thresholds: tuple[ThresholdRow, ...] = Field(min_length=1, strict=False)
 

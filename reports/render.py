@@ -233,8 +233,8 @@ def report_markdown(report: Mapping[str, Any]) -> str:
         rows = [(entry["gate"] or "run", entry["cell"] or "-", entry["message"]) for entry in report["failures"]]
         parts += ["## What did not pass", markdown_table(("gate", "cell", "why"), rows)]
     if report["artifacts"]:
-        rows = [(entry["path"], entry["sha256"]) for entry in report["artifacts"]]
-        parts += ["## Files", markdown_table(("file", "sha256"), rows)]
+        files = [(entry["path"], entry["sha256"]) for entry in report["artifacts"]]
+        parts += ["## Files", markdown_table(("file", "sha256"), files)]
     return "\n\n".join(parts) + "\n"
 
 

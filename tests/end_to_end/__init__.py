@@ -1,0 +1,1 @@
+"""Whole runs, from a person's command line to the record: real repositories, real subprocesses."""
