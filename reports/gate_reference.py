@@ -32,7 +32,7 @@ a threshold under `[policy]`, never loosen one. Why the statistical bounds are w
 - **hard** gates decide; **diagnostic** ones are measured and shown and never decide.
 - Cells: *once*, per *shard* (a group of walk-forward windows), per *cost multiplier* over all test windows together, or per shard and
   multiplier. A gate passes when every cell does.
-- Missing, NaN, infinite or not enough observations: not passed. A relation is meant to the letter: `> 0` does not admit 0.
+- Missing, NaN or infinite: not passed. A relation is meant to the letter: `> 0` does not admit 0.
 - A step is the distance from the bound that makes margins of different gates comparable ("weakest gate"); it decides nothing."""
 
 CELL_WORDS: Final = {
@@ -51,7 +51,7 @@ REFERENCES: Final = {
     "s1.cost_assumptions": "Almgren, Thum, Hauptmann and Li (2005), for impact",
     "s2.purge": "Lopez de Prado (2018), ch. 7",
     "s2.shard_net_t": "Newey and West (1987)",
-    "s2.perturbation": "Pardo (2008), ch. 10",
+    "s2.perturbation": "Pardo (2008)",
     "s2.oos_loss_probability": "Bailey, Borwein, Lopez de Prado and Zhu (2017), CSCV",
     "s2.pbo": "Bailey, Borwein, Lopez de Prado and Zhu (2017), CSCV",
     "s2.risk.cvar99": "Rockafellar and Uryasev (2000)",

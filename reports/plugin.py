@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from reports.policy import cell_parameters, parameter_id, shard_names
+from reports.render import table_text
 from reports.request import add_options, is_worker
 from reports.session import EVIDENCE_PROPERTY, SESSION_KEY, EvidenceRecorder, GateSession, gate_session
-from reports.stream import StreamWriter
+from reports.stream import StreamWriter, read_stream
+from reports.verdict import judge_cells
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
@@ -176,3 +178,16 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         stream.write("finished", exit=int(exitstatus))
         stream.close()
         del session.config.stash[STREAM_KEY]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """A rehearsal ends with the table of gates that a recorded run would show; a recorded run's supervisor prints its own."""
+    session = config.stash.get(SESSION_KEY, None)
+    if session is None or not session.rehearsal or is_worker(config) or not session.stream_path.is_file():
+        return
+    stream = read_stream(session.stream_path)
+    returned = [cell for stage in session.stages for cell in session.expected_of(stage) if cell.node in stream.phases]
+    if returned:
+        terminalreporter.write_sep("-", "gates")
+        terminalreporter.write_line(table_text(judge_cells(returned, stream)))
+        terminalreporter.write_line(f"rehearsal of {session.candidate.name}: nothing was recorded")

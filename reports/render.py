@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,6 +11,9 @@ from reports.evidence import Evidence
 from reports.verdict import CellResult, Verdict
 
 SCHEMA: Final = 1
+_TAG: Final = re.compile(r"<(?=[A-Za-z/!?])")
+"""A `<` that a browser would take for markup."""
+
 LINES: Final[dict[str, str]] = {
     "PASS": "Every required gate passed in every cell.",
     "FAIL": "At least one hard gate did not pass; every cell came back.",
@@ -62,6 +66,7 @@ def evidence_json(entry: Evidence) -> dict[str, Any]:
     """One condition with what was measured."""
     return {
         "threshold": entry.threshold.id,
+        "holds": entry.holds,
         "measured": entry.to_json()["value"],
         "relation": entry.threshold.relation,
         "bound": entry.threshold.bound,
@@ -73,10 +78,10 @@ def evidence_json(entry: Evidence) -> dict[str, Any]:
     }
 
 
-def by_gate(verdict: Verdict) -> dict[str, list[CellResult]]:
+def by_gate(cells: Iterable[CellResult]) -> dict[str, list[CellResult]]:
     """The cells of each gate, in the order of the freeze."""
     gates: dict[str, list[CellResult]] = {}
-    for result in verdict.cells:
+    for result in cells:
         gates.setdefault(result.cell.gate, []).append(result)
     return gates
 
@@ -128,7 +133,7 @@ def report_json(header: ReportHeader, verdict: Verdict, artifacts: Sequence[Mapp
         "finished_utc": header.finished_utc,
         "inputs": dict(header.inputs),
         "freeze": dict(header.freeze),
-        "gates": {gate: gate_json(results) for gate, results in by_gate(verdict).items()},
+        "gates": {gate: gate_json(results) for gate, results in by_gate(verdict.cells).items()},
         "weakest": None
         if weakest is None
         else {
@@ -154,10 +159,10 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.6g}"
 
 
-def gate_rows(verdict: Verdict) -> list[tuple[str, str, str, str, str, str]]:
+def gate_rows(cells: Iterable[CellResult]) -> list[tuple[str, str, str, str, str, str]]:
     """gate, worst cell, measured, bound, margin, outcome: what a table of gates shows."""
     rows = []
-    for gate, results in by_gate(verdict).items():
+    for gate, results in by_gate(cells).items():
         bad = worst(results)
         cell = cell_json(bad)
         outcome = bad.outcome if bad.cell.level == "hard" or bad.outcome == "absent" else f"{bad.outcome} (diagnostic)"
@@ -178,24 +183,24 @@ def gate_rows(verdict: Verdict) -> list[tuple[str, str, str, str, str, str]]:
 HEADINGS: Final = ("gate", "worst cell", "measured", "bound", "margin", "outcome")
 
 
-def table_text(verdict: Verdict) -> str:
+def table_text(cells: Iterable[CellResult]) -> str:
     """The table of gates for a terminal, at most 100 columns on the catalogue's names."""
-    rows = [HEADINGS, *gate_rows(verdict)]
+    rows = [HEADINGS, *gate_rows(cells)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     lines = []
     for row in rows:
-        cells = [
+        texts = [
             text.rjust(width) if column in (2, 3, 4) else text.ljust(width)
             for column, (text, width) in enumerate(zip(row, widths, strict=True))
         ]
-        lines.append("  ".join(cells).rstrip())
+        lines.append("  ".join(texts).rstrip())
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
 def _cell(text: object) -> str:
     """Text made inert inside a markdown table."""
     escaped = str(text).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
-    return escaped.replace("<", "&lt;").replace("[", "\\[").replace("`", "\\`")
+    return _TAG.sub("&lt;", escaped).replace("[", "\\[").replace("`", "\\`")
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -220,18 +225,13 @@ def report_markdown(report: Mapping[str, Any]) -> str:
         ("cost multipliers judged", ", ".join(f"{value:g}" for value in report["inputs"]["cost_multipliers"])),
         ("registry row", report["registry"]["seq"]),
     ]
-    parts = [
-        title,
-        LINES[report["verdict"]],
-        markdown_table(("what", "value"), facts),
-        "## Gates",
-        _gates_markdown(report["gates"]),
-    ]
-    if report["notes"]:
-        parts += ["## Notes", "\n".join(f"- {_cell(note)}" for note in report["notes"])]
+    parts = [title, LINES[report["verdict"]]]
     if report["failures"]:
         rows = [(entry["gate"] or "run", entry["cell"] or "-", entry["message"]) for entry in report["failures"]]
         parts += ["## What did not pass", markdown_table(("gate", "cell", "why"), rows)]
+    if report["notes"]:
+        parts += ["## Notes", "\n".join(f"- {_cell(note)}" for note in report["notes"])]
+    parts += ["## Run", markdown_table(("what", "value"), facts), "## Gates", _gates_markdown(report["gates"])]
     if report["artifacts"]:
         files = [(entry["path"], entry["sha256"]) for entry in report["artifacts"]]
         parts += ["## Files", markdown_table(("file", "sha256"), files)]
@@ -239,28 +239,37 @@ def report_markdown(report: Mapping[str, Any]) -> str:
 
 
 def _gates_markdown(gates: Mapping[str, Any]) -> str:
-    rows = []
-    for gate, entry in gates.items():
-        diagnostic = "" if entry["level"] == "hard" else " (diagnostic)"
-        for cell in entry["cells"]:
-            for shown in cell["evidence"] or [{**cell, "threshold": gate}]:
-                bound = f"{shown['relation']} {number(shown['bound'])}"
-                figures = (number(shown["measured"]), interval_text(shown["interval"]), bound, number(shown["margin"]))
-                outcome = f"{cell['outcome']}{diagnostic}"
-                rows.append(
-                    (
-                        shown["threshold"],
-                        cell["id"],
-                        *figures,
-                        shown["unit"],
-                        shown["n_obs"] or "-",
-                        outcome,
-                        shown["note"],
-                    )
-                )
+    rows = [
+        row
+        for gate, entry in gates.items()
+        for cell in entry["cells"]
+        for row in _cell_rows(gate, entry["level"], cell)
+    ]
     return markdown_table(
         ("threshold", "cell", "measured", "95 %", "bound", "margin", "unit", "n", "outcome", "note"), rows
     )
+
+
+def _cell_rows(gate: str, level: str, cell: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
+    """One row a condition of the cell; one for the whole cell where nothing was measured."""
+    for shown in cell["evidence"] or [{**cell, "threshold": gate}]:
+        outcome = {True: "passed", False: "failed"}.get(shown.get("holds"), cell["outcome"])
+        figures = (
+            number(shown["measured"]),
+            interval_text(shown["interval"]),
+            f"{shown['relation']} {number(shown['bound'])}",
+        )
+        kind = outcome if level == "hard" else f"{outcome} (diagnostic)"
+        yield (
+            shown["threshold"],
+            cell["id"],
+            *figures,
+            number(shown["margin"]),
+            shown["unit"],
+            shown["n_obs"] or "-",
+            kind,
+            shown["note"],
+        )
 
 
 def interval_text(interval: Sequence[float] | None) -> str:

@@ -328,7 +328,7 @@ def closing_text(run: Run, verdict: Verdict, finished: Row) -> str:
     weakest = verdict.weakest
     lines = [
         "",
-        table_text(verdict),
+        table_text(verdict.cells),
         "",
         *(
             f"  {entry['gate'] or 'run'} [{entry['cell'] or '-'}]: {entry['message']}"

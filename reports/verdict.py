@@ -90,10 +90,15 @@ def _has_distance(evidence: Evidence) -> bool:
 
 def judge(expected: Sequence[ExpectedCell], returned: Returned) -> Verdict:
     """The verdict of a run. Never raises for what came back."""
-    cells = tuple(_judge_cell(cell, returned.stream.phases.get(cell.node, [])) for cell in expected)
+    cells = judge_cells(expected, returned.stream)
     incomplete = (*_absentees(expected, returned), *_disagreements(returned), *_missing(cells))
     unexpected = _unexpected(expected, returned.stream)
     return Verdict(_name(cells, incomplete, unexpected), cells, incomplete, unexpected)
+
+
+def judge_cells(expected: Sequence[ExpectedCell], stream: Stream) -> tuple[CellResult, ...]:
+    """What each expected cell came to by itself, in order."""
+    return tuple(_judge_cell(cell, stream.phases.get(cell.node, [])) for cell in expected)
 
 
 def overrule(verdict: Verdict, findings: Iterable[str]) -> Verdict:

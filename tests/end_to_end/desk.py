@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from engines.digest import sha256_bytes, sha256_file
+from engines.digest import sha256_file
 from fixtures.market import MarketSpec, make_market
 from reports.packet import PROMPTS
 
@@ -93,9 +94,12 @@ cost_multipliers = [1.0, 1.5, 2.0]
 holdout_days = 63
 """
 
-SETTINGS: Final = """\
+CORES: Final = min(2, len(os.sched_getaffinity(0)))
+"""What the desk's profile asks for: where there are two cores, a run pinned to one is below it."""
+
+SETTINGS: Final = f"""\
 [workstation]
-min_cores = 1
+min_cores = {CORES}
 min_memory_gb = 1.0
 
 [committee]
@@ -172,20 +176,41 @@ class Desk:
         """The command line of pytest in the repository, on this workspace."""
         return [sys.executable, "-m", "pytest", *arguments, "--workspace", str(self.workspace)]
 
-    def pytest(self, *arguments: str, variables: Mapping[str, str] = {}) -> Ended:  # noqa: B006
+    def pytest(self, *arguments: str, variables: Mapping[str, str] | None = None) -> Ended:
         """Run pytest in the repository as a person would."""
-        return self._run(self.command(*arguments), variables)
+        return self._run(self.command(*arguments), variables or {})
 
     def stagegate(self, *arguments: str) -> Ended:
         """Run the stagegate command."""
         return self._run([sys.executable, "-m", "reports.cli", *arguments, "--workspace", str(self.workspace)], {})
 
-    def stage(self, tag: str, stage: str, *options: str, variables: Mapping[str, str] = {}) -> Ended:  # noqa: B006
+    def stage(self, tag: str, stage: str, *options: str) -> Ended:
         """Write the packet and run a stage, with owner and candidate at s0."""
         if not self.packet(tag, stage).exists():
             self.write_packet(tag, stage)
+        return self.pytest(*self.stage_arguments(tag, stage), *options)
+
+    def stage_arguments(self, tag: str, stage: str) -> tuple[str, ...]:
+        """What a person types for a stage, without the workspace."""
         scope = ("--candidate", str(self.candidate), "--owner", OWNER) if stage == "s0" else ()
-        return self.pytest(f"gates/{stage}", "--decision-tag", tag, *scope, *options, variables=variables)
+        return (f"gates/{stage}", "--decision-tag", tag, *scope)
+
+    def start(self, tag: str, stage: str) -> subprocess.Popen[bytes]:
+        """Start a stage and leave it running; the packet is written first."""
+        self.write_packet(tag, stage)
+        command = self.command(*self.stage_arguments(tag, stage))
+        return subprocess.Popen(
+            command,
+            cwd=self.repository,
+            env=clean_environment(self.workspace.parent),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def on_one_core(self, *arguments: str) -> Ended:
+        """The same as `pytest`, pinned to a single core."""
+        return self._run(["taskset", "-c", str(min(os.sched_getaffinity(0))), *self.command(*arguments)], {})
 
     def packet(self, tag: str, stage: str) -> Path:
         return self.workspace / "docs" / "production_research" / tag / f"{stage}.md"
@@ -223,20 +248,20 @@ class Desk:
 
     def rows(self) -> list[dict[str, str]]:
         """The registry, read as any program would."""
-        import csv
-
         path = self.workspace / "gate_results" / "gate_registry.csv"
         return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) if path.exists() else []
 
+    def finished(self, stage: str) -> dict[str, str]:
+        """The FINISHED row of the last run of a stage."""
+        return [row for row in self.rows() if (row["event"], row["stage"]) == ("FINISHED", stage)][-1]
+
     def pack(self, stage: str) -> Path:
         """The folder of the last finished run of a stage."""
-        finished = [row for row in self.rows() if row["event"] == "FINISHED" and row["stage"] == stage]
-        return (self.workspace / finished[-1]["report"]).parent
+        return (self.workspace / self.finished(stage)["report"]).parent
 
     def report(self, stage: str) -> dict[str, Any]:
         """The report json of the last finished run of a stage."""
-        finished = [row for row in self.rows() if row["event"] == "FINISHED" and row["stage"] == stage]
-        return dict(json.loads((self.workspace / finished[-1]["report"]).read_text(encoding="utf-8")))
+        return dict(json.loads((self.workspace / self.finished(stage)["report"]).read_text(encoding="utf-8")))
 
     def listing(self) -> dict[str, str]:
         """Every file and folder of the workspace, each file with its hash."""
@@ -245,16 +270,10 @@ class Desk:
             for path in sorted(self.workspace.rglob("*"))
         }
 
-    def rewrite(self, path: Path, old: str, new: str) -> None:
-        """Replace a text that occurs in a file."""
-        text = path.read_text(encoding="utf-8")
-        assert old in text
-        path.write_text(text.replace(old, new), encoding="utf-8")
-
     def elsewhere(self, folder: Path) -> Desk:
         """The same repository with a copy of the workspace, free to be spoiled."""
-        shutil.copytree(self.workspace.parent, folder, symlinks=True)
-        return Desk(self.repository, folder / self.workspace.name, folder / self.candidate.relative_to(self.workspace.parent))
+        shutil.copytree(self.workspace, folder / "workspace", symlinks=True)
+        return Desk(self.repository, folder / "workspace", folder / "workspace" / self.candidate.relative_to(self.workspace))
 
     def _run(self, command: Iterable[str], variables: Mapping[str, str]) -> Ended:
         done = subprocess.run(
@@ -272,7 +291,7 @@ class Desk:
 
 def new_desk(folder: Path, repository: Path, market: Path) -> Desk:
     """A workspace in `folder` with its settings, its committee and a candidate on the market that lies in `market`."""
-    workspace, candidate = folder / "workspace", folder / "candidate"
+    workspace, candidate = folder / "workspace", folder / "workspace" / "candidates" / "small"
     (workspace / "docs" / "production_research").mkdir(parents=True)
     (workspace / "stagegate.toml").write_text(SETTINGS, encoding="utf-8")
     shutil.copytree(market, candidate / "market")
@@ -299,6 +318,8 @@ def small_market(folder: Path) -> Path:
     return folder
 
 
-def digest(text: str) -> str:
-    """Hash of a text."""
-    return sha256_bytes(text.encode())
+def rewrite(path: Path, old: str, new: str) -> None:
+    """Replace a text that occurs in a file."""
+    text = path.read_text(encoding="utf-8")
+    assert old in text, f"{old!r} is not in {path}"
+    path.write_text(text.replace(old, new), encoding="utf-8")
