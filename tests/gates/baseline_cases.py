@@ -119,7 +119,6 @@ CASES: Final = (
         stage="s1",
         fails=these("s1.dq.required_columns", "s1.dq.missing_ratio"),
         mentions={"s1.dq.required_columns": "volume"},
-        changes={"min_dollar_volume = 1e5\n": ""},
         files=without_volume,
     ),
     Case(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.gates.harness import Bench, Rehearsed, make_bench
+from tests.gates.harness import Bench, make_bench
 
 
 @pytest.fixture(scope="session")
@@ -41,6 +41,3 @@ def run_case(bench, request):
             return rehearsed.judged_as_tagged(case.tagged).run(case.stage, arguments=case.arguments)
 
     return run
-
-
-__all__ = ["Rehearsed", "bench", "honest", "measured", "run_case"]

@@ -35,6 +35,9 @@ REPOSITORY: Final = Path(__file__).resolve().parents[2]
 HONEST: Final = Path(__file__).with_name("honest.toml")
 MARKET: Final = MarketSpec(seed=7, n_days=800, n_names=100, drift_vol_per_year=0.5, drift_half_life_days=250.0)
 
+QUIETLY: Final = ("-q", "--tb=line", "-p", "no:unraisableexception")
+"""How stages are run in this process: without a whole garbage collection at the end of each."""
+
 Changes = Mapping[str, str]
 
 
@@ -106,7 +109,7 @@ class Rehearsed:
     def run(self, stage: str, *, study: Study | None = None, arguments: Sequence[str] = ()) -> StageRun:
         """Run all gates of a stage and judge what came back; with `study`, on that study instead of the one they would open."""
         prepared = self._prepared(stage)
-        command = child_command(REPOSITORY, stage, "0", ["-q", "--tb=line"], prepared.json_report)[3:]
+        command = child_command(REPOSITORY, stage, "0", QUIETLY, prepared.json_report)[3:]
         command[0] = str(REPOSITORY / command[0])
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(RUN_VARIABLE, str(prepared.run_file))

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from engines.study import Study
 from engines.walk_forward import OutOfSample
-from reports.registry import Registry
 from tests.gates import signal_files
 from tests.gates.case import Case, these
 from tests.gates.harness import Rehearsed, planted
@@ -103,16 +102,6 @@ def edit_registry(rehearsed: Rehearsed) -> None:
     raw = path.read_bytes()
     assert raw.count(b"rehearsal-owner") > 1
     path.write_bytes(raw.replace(b"rehearsal-owner", b"another-owner--", 1))
-
-
-def fail_s2_again(rehearsed: Rehearsed) -> None:
-    """A later row of s2 that failed."""
-    registry = Registry(rehearsed.workspace.root)
-    passed = registry.latest_finished("rehearsal", "s2")
-    assert passed is not None
-    columns = ("stage", "decision_tag", "candidate", "family", "owner", "official", "config_sha256", "data_sha256")
-    row = {name: passed[name] for name in (*columns, "git_commit", "freeze_sha256", "manifest_sha256", "report")}
-    registry.append("FINISHED", {**row, "run_id": "later", "verdict": "FAIL", "overall_pass": "false"})
 
 
 COST_EATEN: Final = these(
@@ -292,12 +281,5 @@ CASES: Final = (
         stage="s3",
         unmeasured=these("s3.governance", "s3.stat_gate_factor_pass", "s3.deflated_sharpe", "s3.min_backtest_length"),
         record=edit_registry,
-    ),
-    Case(
-        name="s2 failed after it passed",
-        stage="s3",
-        fails=these("s3.governance"),
-        mentions={"s3.governance": "s2 of rehearsal has no official PASS"},
-        record=fail_s2_again,
     ),
 )

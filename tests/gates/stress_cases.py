@@ -174,10 +174,7 @@ CASES: Final = (
         name="a universe that the stricter one leaves as it is",
         stage="s2",
         fails=these("s2.stress_bites.universe"),
-        changes={
-            "min_price = 1.0": "min_price = 5.0\nmin_market_cap = 2e9",
-            "min_dollar_volume = 1e5": "min_dollar_volume = 5e6",
-        },
+        changes={"min_price = 1.0": "min_price = 5.0\nmin_dollar_volume = 5e6\nmin_market_cap = 2e9"},
     ),
     Case(
         name="a delay that changes no fill",

@@ -17,34 +17,25 @@ REASONS = (
 )
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["declared absent", "left out"])
-def candidate(request, bench):
-    declared = {"[signal]": REASONS} if request.param else {}
-    with bench.rehearsed(bench.candidate({**TABLES, **declared})) as rehearsed:
-        yield request.param, rehearsed
+@pytest.mark.parametrize("stage", NEEDS)
+def test_an_input_declared_absent_is_counted(stage, bench):
+    with bench.rehearsed(bench.candidate({**TABLES, "[signal]": REASONS})) as rehearsed:
+        run = rehearsed.run(stage)
+    assert (run.verdict.name, run.absent) == ("PASS", frozenset(NEEDS[stage].values()))
+    assert "is absent: share counts are not published" in run.explanation(NEEDS[stage]["market_cap"])
+    assert run.cell(NEEDS[stage]["sector"]).evidence == ()
+    if stage == "s3":
+        assert "no market caps declared" in run.cell("s3.wf_gate_positive_mean").evidence[0].note
 
 
 @pytest.mark.parametrize("stage", NEEDS)
-def test_inputs_that_are_not_there(stage, candidate):
-    declared, rehearsed = candidate
-    run = rehearsed.run(stage)
-    gates = frozenset(NEEDS[stage].values())
-    if declared:
-        assert (run.verdict.name, run.absent, run.broken("hard")) == ("PASS", gates, frozenset())
-        assert "is absent: share counts are not published" in run.explanation(NEEDS[stage]["market_cap"])
-        assert run.cell(NEEDS[stage]["sector"]).evidence == ()
-    else:
-        assert (run.verdict.name, run.absent, run.broken("hard")) == ("FAIL", frozenset(), gates)
-        for needed, gate in NEEDS[stage].items():
-            assert f"needs [data.reference] {needed}, which the candidate does not declare" in run.explanation(gate)
-
-
-def test_without_market_caps_the_stricter_universe_says_so(candidate):
-    _, rehearsed = candidate
-    passed = rehearsed.run("s3").cell("s3.wf_gate_positive_mean")
-    assert passed.outcome == "passed"
-    assert "no market caps declared" in passed.evidence[0].note
-    assert rehearsed.run("s2").cell("s2.stress_bites").outcome == "passed"
+def test_an_input_left_out_fails_the_gates_that_need_it(stage, bench):
+    with bench.rehearsed(bench.candidate(TABLES)) as rehearsed:
+        run = rehearsed.run(stage)
+    assert (run.verdict.name, run.absent) == ("FAIL", frozenset())
+    assert run.broken("hard") == frozenset(NEEDS[stage].values())
+    for needed, gate in NEEDS[stage].items():
+        assert f"needs [data.reference] {needed}, which the candidate does not declare" in run.explanation(gate)
 
 
 def test_an_absent_membership_table_leaves_the_universe_bias_unjudged(bench):

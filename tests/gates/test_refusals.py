@@ -7,6 +7,7 @@ import pytest
 import reports.rehearsal
 import reports.signing
 from reports.errors import RequestRefused, SigningError
+from reports.workspace import STAGES
 
 
 def test_a_loosened_threshold_is_refused_before_anything_is_frozen(bench):
@@ -43,3 +44,11 @@ def test_an_owners_signature_that_was_taken_nevertheless_does_not_count(bench, m
     assert run.broken("hard") == {"s4.sign_off"}
     assert "1 of 2 required" in run.explanation("s4.sign_off")
     assert "owner" in run.explanation("s4.sign_off")
+
+
+def test_production_gates_without_a_passed_s2_fail_governance(bench, monkeypatch):
+    monkeypatch.setattr(reports.rehearsal, "STAGES", {stage: name for stage, name in STAGES.items() if stage != "s2"})
+    with bench.rehearsed(bench.candidate({})) as rehearsed:
+        run = rehearsed.run("s3")
+    assert run.broken("hard") == {"s3.governance"}
+    assert "s2 of rehearsal has no official PASS" in run.explanation("s3.governance")
