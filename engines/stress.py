@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from engines.panel import Panel
 
 STRESS_MINIMUMS: dict[str, float] = {"min_price": 5.0, "min_dollar_volume": 5e6, "min_market_cap": 2e9}
+OWN_MINIMUM_FACTOR = 1.5
 EXTRA_DELAY_DAYS = 1
 PERTURBATION = 0.2
 
@@ -61,14 +62,19 @@ class Perturbation:
 def stress_universe(panel: Panel, spec: UniverseSpec) -> tuple[UniverseSpec, str]:
     """Which universe is the stricter one, and which of its filters had to be left out for want of an input?
 
-    price >= 5, median dollar volume >= 5e6, market cap >= 2e9, or the candidate's own minimum where that is higher. Without market caps only their
-    filter is left out, and the note says so.
+    price >= 5, median dollar volume >= 5e6, market cap >= 2e9, or the candidate's own minimum where that is higher. A candidate that is as strict
+    already has its own minimums raised by half: a stress that changes nothing proves nothing. Without market caps only their filter is left
+    out. The note says which of these happened.
     """
     minimums = dict(STRESS_MINIMUMS)
     note = ""
     if panel.market_cap is None:
         del minimums["min_market_cap"]
         note = "no market caps declared: the stricter universe has no market cap filter"
+    if stricter(spec, **minimums) == spec:
+        minimums = {name: OWN_MINIMUM_FACTOR * getattr(spec, name) for name in minimums}
+        own = "the candidate is as strict as the stress: its own minimums are raised by half"
+        note = f"{note}; {own}" if note else own
     return stricter(spec, **minimums), note
 
 

@@ -48,8 +48,8 @@ class ThresholdRow(_Row):
 class GateRow(_Row):
     """One gate as written: its key, its one test, the shape of its cells and its thresholds.
 
-    needs: the reference input without which it cannot be measured. min_variants: how many variants a candidate must declare for the gate
-    to be asked at all.
+    needs: the reference input without which it cannot be measured. min_variants, min_numeric_parameters: how many variants, and how many
+    numeric parameters of its signal, a candidate must declare for the gate to be asked at all.
     """
 
     key: str = Field(pattern=r"s[0-4]\.[a-z0-9_.]+")
@@ -58,6 +58,7 @@ class GateRow(_Row):
     level: Level = "hard"
     needs: ReferenceName | None = None
     min_variants: int = Field(default=1, ge=1)
+    min_numeric_parameters: int = Field(default=0, ge=0)
     thresholds: tuple[ThresholdRow, ...] = Field(min_length=1, strict=False)
 
     @property
@@ -71,7 +72,12 @@ class GateRow(_Row):
 
     def applies_to(self, candidate: Candidate) -> bool:
         """Whether the gate is asked of this candidate."""
-        return len(candidate.variants()) >= self.min_variants
+        numeric = [
+            value
+            for value in candidate.signal.parameters.values()
+            if isinstance(value, int | float) and not isinstance(value, bool) and value
+        ]
+        return len(candidate.variants()) >= self.min_variants and len(numeric) >= self.min_numeric_parameters
 
     @model_validator(mode="after")
     def _thresholds_belong(self) -> Self:

@@ -8,11 +8,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from engines.digest import sha256_file
+from engines.errors import DataError
 from engines.panel import contract_faults, read_header
 from engines.study import Study
 from reports import deployment
 from reports.codetree import inspect_code
 from reports.deployment import Rollback, Watchlist
+from reports.errors import RecordError
 from reports.freeze import drift
 from reports.machine import packages_sha256
 from reports.pack_check import verify_pack
@@ -48,7 +50,10 @@ def decision_note_faults(session: GateSession) -> tuple[str, ...]:
 
 def header_faults(session: GateSession) -> tuple[str, ...]:
     """Where the file's header, types and first rows contradict what the candidate declares."""
-    return contract_faults(session.candidate, read_header(session.candidate))
+    try:
+        return contract_faults(session.candidate, read_header(session.candidate))
+    except DataError as error:
+        return (str(error),)
 
 
 def loosened_thresholds(session: GateSession) -> tuple[str, ...]:
@@ -99,9 +104,11 @@ def selection_faults(session: GateSession, stage: str, collected: Sequence[str])
 
 def governance_faults(session: GateSession) -> tuple[str, ...]:
     """S2 official PASS with a whole pack, registry verifies, and freeze, data, code and policy unchanged."""
-    registry = Registry(session.places.workspace.root)
     tag = session.freeze.tag
-    passed = registry.latest_finished(tag, "s2")
+    try:
+        passed = Registry(session.places.workspace.root).latest_finished(tag, "s2")
+    except RecordError as error:
+        return (str(error),)
     if passed is None or passed["verdict"] != "PASS":
         return (f"s2 of {tag} has no official PASS",)
     frozen = session.places.workspace.freeze(tag)

@@ -131,7 +131,9 @@ def _judge_cell(cell: ExpectedCell, phases: Sequence[Phase]) -> CellResult:
     faults = _evidence_faults(cell, evidence)
     judged = tuple(replace(entry, threshold=_frozen(cell, entry)) for entry in evidence)
     holds = not trouble and not faults and all(entry.holds for entry in judged)
-    return CellResult(cell, "passed" if holds else "failed", judged, "; ".join(faults) or trouble)
+    unmeasured = len(judged) < len(cell.thresholds)
+    causes = (trouble, *faults) if unmeasured else faults or (trouble,)
+    return CellResult(cell, "passed" if holds else "failed", judged, "; ".join(cause for cause in causes if cause))
 
 
 def _phases_of(phases: Sequence[Phase]) -> tuple[str, ...]:

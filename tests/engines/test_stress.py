@@ -20,6 +20,13 @@ def test_the_stricter_universe_takes_the_higher_of_both_minimums():
     assert note == ""
 
 
+def test_a_candidate_as_strict_as_the_stress_has_its_own_minimums_raised():
+    own = UniverseSpec(min_price=5.0, min_dollar_volume=6e6, min_market_cap=2e9)
+    spec, note = stress_universe(random_panel(1, references=True), own)
+    assert (spec.min_price, spec.min_dollar_volume, spec.min_market_cap) == (7.5, 9e6, 3e9)
+    assert "raised by half" in note
+
+
 def test_without_market_caps_only_their_filter_is_left_out_and_said_so():
     spec, note = stress_universe(random_panel(1), UniverseSpec())
     assert (spec.min_price, spec.min_dollar_volume, spec.min_market_cap) == (5.0, 5e6, 0.0)

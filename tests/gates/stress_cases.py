@@ -171,10 +171,10 @@ CASES: Final = (
         changes=NO_COSTS,
     ),
     Case(
-        name="a universe that the stricter one leaves as it is",
+        name="a stricter universe that rejects nobody",
         stage="s2",
         fails=these("s2.stress_bites.universe"),
-        changes={"min_price = 1.0": "min_price = 5.0\nmin_dollar_volume = 5e6\nmin_market_cap = 2e9"},
+        study=with_shard_stress(rejected_name_days=0),
     ),
     Case(
         name="a delay that changes no fill",
