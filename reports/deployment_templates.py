@@ -176,7 +176,7 @@ def figures_of(workspace: Workspace, rows: tuple[Row, ...], tag: str) -> Figures
     in_volatilities = measured.get("s2.risk.max_drawdown", math.nan)
     return Figures(
         wf_ic=measured.get("s2.wf_ic_mean", math.nan),
-        net_sharpe=measured.get("s3.net_sharpe", math.nan),
+        net_sharpe=measured.get("s3.net_sharpe.level", math.nan),
         max_drawdown=drawdown,
         annual_volatility=drawdown / in_volatilities if in_volatilities > 0 else math.nan,
         cost_drag_bps=measured.get("s3.cost_drag_bps", math.nan),

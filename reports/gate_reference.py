@@ -66,7 +66,6 @@ REFERENCES: Final = {
     "s3.participation": "Almgren, Thum, Hauptmann and Li (2005)",
     "s3.capacity": "Almgren, Thum, Hauptmann and Li (2005); Toth et al. (2011), the square-root law",
     "s4.haircut_sharpe": "Harvey and Liu (2015)",
-    "s4.champion": "Ledoit and Wolf (2008)",
 }
 """Start of a gate's key -> where its formula comes from; the longest start counts."""
 
@@ -97,7 +96,6 @@ CLOSER: Final = {
     "s4.sign_off": "`stagegate status`; `signatures/` and `allowed_signers`",
     "s4.holdout": "the sealed window is opened once a tag; the report's interval says how little half a year tells",
     "s4.haircut_sharpe": "`family_trials.json` of the S3 pack",
-    "s4.champion": "the S3 packs of both tags",
 }
 """Start of a gate's key -> which file of the pack to open, or what to do; the longest start counts."""
 
@@ -153,6 +151,8 @@ def _facts(row: GateRow) -> Iterator[str]:
         yield f"needs `[data.reference] {row.needs}`; without it the gate fails, declared under `[data.absent]` its cells are absent"
     if row.min_variants > 1:
         yield f"asked of candidates with at least {row.min_variants} variants"
+    if row.min_numeric_parameters:
+        yield f"asked of candidates with at least {row.min_numeric_parameters} numeric parameter of the signal that is not 0"
     reference = longest_start(REFERENCES, row.key)
     if reference:
         yield f"reference: {reference}"

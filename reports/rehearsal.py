@@ -31,7 +31,8 @@ from reports.workspace import STAGES, Workspace
 
 TAG: Final = "rehearsal"
 OWNER: Final = "rehearsal-owner"
-COMMITTEE: Final = ("first@rehearsal", "second@rehearsal")
+COMMITTEE: Final = ("first@rehearsal", "second@rehearsal", "third@rehearsal")
+"""As many as the default quorum asks of a candidate with an absent input, which is the most."""
 NO_HISTORY: Final = {
     "registry_seq": 0,
     "family_tags": [],

@@ -145,9 +145,7 @@ CASES: Final = (
     ),
     signal_case("inside_out", *NO_EDGE),
     signal_case("next_day_leak", "s1.no_lookahead"),
-    signal_case(
-        "constant", "s1.leak_control", "s1.ic_mean", "s1.ic_positive_ratio", "s1.placebo", unmeasured=these("s1.ic_t")
-    ),
+    signal_case("constant", "s1.leak_control", "s1.ic_mean", "s1.ic_t", "s1.ic_positive_ratio", "s1.placebo"),
     signal_case("three_opinions", "s1.placebo", unmeasured=SIGNAL_GATES - these("s1.placebo")),
     Case(
         name="rebalanced once a month",
