@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.errors import SignalError
+from engines.fitting import Refit, fit_state
 from engines.portfolio import mean_of_last, target_weights, targets_held
-from engines.signals import score
+from engines.signals import State, score, user_module
 from engines.universe import build_universe
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 CUTS = 20
 MISSING_COUNTS_AS = 1.0
 
-Scoring = Callable[["Panel", "Candidate", "Variant", NDArray[np.bool_]], NDArray[np.float64]]
+States = Sequence[tuple[Refit, State]]
+Scoring = Callable[["Panel", "Candidate", "Variant", NDArray[np.bool_], States], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,9 @@ def truncation_difference(study: Study, *, seed: int, n_cuts: int = CUTS) -> Tru
     """Do signal, universe and fills on data cut at seeded dates equal those of the whole sealed panel?
 
     At each cut the panel is what a file that ends there would give, without any knowledge of later delistings; all its dates are compared. The variants
-    take turns over the cuts. A number that appears or disappears counts as a difference of 1.
+    take turns over the cuts. A number that appears or disappears counts as a difference of 1, and so does a signal that cannot be computed without the
+    rest of the file. A user's file is executed anew for each cut, so that it cannot remember the whole panel. Of a fitted signal the state in force at
+    the cut is fitted anew on the cut panel, which holds its whole training window; states before it have theirs from the same rows by construction.
     """
     return _difference(study, seed, n_cuts, score)
 
@@ -76,18 +81,23 @@ def planted_leak_difference(study: Study, *, seed: int, n_cuts: int = CUTS) -> T
 
 
 def tomorrows_score(
-    panel: Panel, candidate: Candidate, variant: Variant, mask: NDArray[np.bool_]
+    panel: Panel, candidate: Candidate, variant: Variant, mask: NDArray[np.bool_], states: States
 ) -> NDArray[np.float64]:
     """The candidate's signal with a planted leak: row t holds the score of t + 1, the last row its own."""
-    signal = score(panel, candidate, variant, mask)
+    signal = score(panel, candidate, variant, mask, states)
     return np.vstack([signal[1:], signal[-1:]])
 
 
-def decide(panel: Panel, candidate: Candidate, variant: Variant, first_rebalance: int, scoring: Scoring) -> Decisions:
-    """Everything the backtest would decide on the dates of `panel`, with the rebalance grid anchored at `first_rebalance`."""
+def decide(
+    panel: Panel, candidate: Candidate, variant: Variant, first_rebalance: int, scoring: Scoring, states: States = ()
+) -> Decisions:
+    """Everything the backtest would decide on the dates of `panel`, with the rebalance grid anchored at `first_rebalance`.
+
+    `states` are those of a fitted signal's refits.
+    """
     portfolio = candidate.portfolio
     mask = build_universe(panel, candidate.universe).mask
-    signal = scoring(panel, candidate, variant, mask)
+    signal = scoring(panel, candidate, variant, mask, states)
     rows = np.arange(first_rebalance, panel.n_dates, portfolio.rebalance_days)
     weights = mean_of_last(target_weights(signal[rows], mask[rows], portfolio), targets_held(portfolio))
     prices = panel.open if portfolio.execution_price == "open" else panel.close
@@ -104,14 +114,39 @@ def _difference(study: Study, seed: int, n_cuts: int, scoring: Scoring) -> Trunc
     drawn = np.random.default_rng(seed).choice(usable, size=min(n_cuts, usable.size), replace=False)
     cuts = tuple(sorted(drawn.tolist()))
     variants = candidate.variants()
-    whole = {variant.label: decide(panel, candidate, variant, first, scoring) for variant in variants[: len(cuts)]}
+    states = {variant.label: study.states(variant) for variant in variants[: len(cuts)]}
+    whole = {
+        variant.label: decide(panel, candidate, variant, first, scoring, states[variant.label])
+        for variant in variants[: len(cuts)]
+    }
     found = []
     for turn, cut in enumerate(cuts):
         variant = variants[turn % len(variants)]
-        part = decide(panel.as_known_at(cut + 1), candidate, variant, first, scoring)
+        known = panel.as_known_at(cut + 1)
+        _forget_other_panels(candidate)
+        try:
+            part = decide(
+                known, candidate, variant, first, scoring, _as_known(states[variant.label], known, study, variant)
+            )
+        except SignalError:  # dates that have scores on the whole panel have none without the rest of it
+            found.append([MISSING_COUNTS_AS] * 4)
+            continue
         found.append(_compare(part, whole[variant.label], cut, first, candidate))
     largest = np.max(found, axis=0).tolist() if found else [float("nan")] * 4
     return TruncationDifference(cuts, *largest)
+
+
+def _forget_other_panels(candidate: Candidate) -> None:
+    """Execute the user's file again: what it remembers of the whole panel, in a cache say, would make the cut one agree with it."""
+    module = user_module(candidate)
+    if module is not None:
+        module.__spec__.loader.exec_module(module)
+
+
+def _as_known(states: States, known: Panel, study: Study, variant: Variant) -> States:
+    """The states in force on the dates of a cut panel, the last of them fitted anew on it."""
+    begun = [(refit, state) for refit, state in states if refit.scored[0] < known.n_dates]
+    return [*begun[:-1], *((refit, fit_state(known, study.candidate, variant, refit)) for refit, _ in begun[-1:])]
 
 
 def _compare(part: Decisions, whole: Decisions, cut: int, first: int, candidate: Candidate) -> list[float]:

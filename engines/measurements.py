@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from engines.backtest import Backtest, run_backtest
 from engines.digest import sha256_file, sha256_json
+from engines.fitting import Refit, fit_state
 from engines.forward import forward_returns, universe_return
 from engines.ic import net_forward_returns, rank_ics
 from engines.liquidity import Liquidity, measure_liquidity
-from engines.signals import score
+from engines.signals import State, score
 from engines.universe import Universe, build_universe
 from engines.walk_forward import VariantRun
 
@@ -48,6 +49,7 @@ class Measurements:
     candidate: Candidate
     store: ArrayStore
     code_sha256: str
+    refits: tuple[Refit, ...] = ()  # of a fitted signal; none for another
 
     def universe(self, spec: UniverseSpec) -> Universe:
         """The point-in-time universe under these filters, with its audit."""
@@ -69,11 +71,22 @@ class Measurements:
         arrays, _ = self.store.get_or_build("liquidity", self._key(), build)
         return Liquidity(arrays["adv_usd"], arrays["daily_volatility"])
 
+    def states(self, variant: Variant) -> tuple[tuple[Refit, State], ...]:
+        """What the variant's fit learnt in each training window; empty for a signal without a fit."""
+        return tuple((refit, self._state(variant, refit)) for refit in self.refits)
+
+    def _state(self, variant: Variant, refit: Refit) -> State:
+        def build() -> Parts:
+            return fit_state(self.panel, self.candidate, variant, refit), {}
+
+        return self.store.get_or_build("state", {**self._variant_key(variant), "train": list(refit.train)}, build)[0]
+
     def signal(self, universe: UniverseSpec, variant: Variant) -> NDArray[np.float64]:
         """The variant's signal, treated within the universe."""
 
         def build() -> Parts:
-            return {"signal": score(self.panel, self.candidate, variant, self.universe(universe).mask)}, {}
+            mask = self.universe(universe).mask
+            return {"signal": score(self.panel, self.candidate, variant, mask, self.states(variant))}, {}
 
         arrays, _ = self.store.get_or_build("signal", self._signal_key(universe, variant), build)
         return arrays["signal"]
@@ -135,14 +148,21 @@ class Measurements:
     def _key(self, **more: Any) -> dict[str, Any]:
         return {"panel": self.panel.content_sha256, "code": self.code_sha256, **more}
 
-    def _signal_key(self, universe: UniverseSpec, variant: Variant) -> dict[str, Any]:
+    def _variant_key(self, variant: Variant) -> dict[str, Any]:
         path = self.candidate.signal_file
         return self._key(
-            signal=self.candidate.signal.model_dump(mode="json", exclude={"parameters", "grid"}),
+            function=self.candidate.signal.function,
             source="" if path is None else sha256_file(path),
             parameters=dict(variant.parameters),
-            universe=universe.model_dump(mode="json"),
         )
+
+    def _signal_key(self, universe: UniverseSpec, variant: Variant) -> dict[str, Any]:
+        return {
+            **self._variant_key(variant),
+            "signal": self.candidate.signal.model_dump(mode="json", exclude={"parameters", "grid"}),
+            "refits": [[*refit.train, *refit.scored] for refit in self.refits],
+            "universe": universe.model_dump(mode="json"),
+        }
 
     def _scenario_key(self, scenario: Scenario, variant: Variant) -> dict[str, Any]:
         rules = {"portfolio": scenario.portfolio, "costs": self.candidate.costs}

@@ -1,13 +1,14 @@
 """The signal: built-in definitions, a user's own function, and the cross-sectional treatment both go through.
 
 A signal is a function score(panel, **parameters) -> (T, N) float64. NaN means no opinion; row t may use nothing later than close t.
+One that learns has a fit beside it and gets what that learnt as `state`; see engines.fitting.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +24,12 @@ from engines.universe import build_universe
 
 if TYPE_CHECKING:
     from engines.candidate import Candidate, Variant
+    from engines.fitting import Refit
     from engines.panel import Panel
 
 SignalFunction = Callable[..., NDArray[np.float64]]
+State = Mapping[str, NDArray[Any]]  # what a fit learnt; numbers as 0-d arrays
+STATE = "state"
 
 
 def momentum(panel: Panel, lookback_days: int, skip_days: int) -> NDArray[np.float64]:
@@ -75,17 +79,22 @@ BUILT_IN: dict[str, SignalFunction] = {"momentum": momentum, "reversal": reversa
 
 
 def score(
-    panel: Panel, candidate: Candidate, variant: Variant, mask: NDArray[np.bool_] | None = None
+    panel: Panel,
+    candidate: Candidate,
+    variant: Variant,
+    mask: NDArray[np.bool_] | None = None,
+    states: Sequence[tuple[Refit, State]] = (),
 ) -> NDArray[np.float64]:
     """What does the candidate's signal say, after winsorising, standardising and neutralising? (T, N) float64, NaN = no opinion.
 
-    The function is given the panel as it would stand if the file ended with it, so that no knowledge of later delistings reaches it. The treatment
-    is per date over the names of the universe (`mask`, built from the candidate when not given); a treated signal is NaN outside it.
+    The function is given the panel as it would stand if the file ended with it, so that no knowledge of later delistings reaches it. A fitted signal
+    scores the dates of each refit with its state, and has no opinion on others. The treatment is per date over the names of the universe (`mask`,
+    built from the candidate when not given); a treated signal is NaN outside it.
 
     Raises SignalError, naming the function and the remedy, when it cannot be loaded, raises, mutates the panel, or returns anything but a
     float array (T, N) without infinities and with at least one number.
     """
-    raw = raw_score(panel, candidate, variant)
+    raw = fitted_score(panel, candidate, variant, states) if states else raw_score(panel, candidate, variant)
     spec = candidate.signal
     if spec.winsorise == 0.0 and spec.standardise == "none" and not spec.neutralise:
         return raw
@@ -103,21 +112,40 @@ def score(
     return treated
 
 
-def raw_score(panel: Panel, candidate: Candidate, variant: Variant) -> NDArray[np.float64]:
-    """What does the candidate's function return, once it is checked? (T, N) float64; see `score`."""
+def raw_score(panel: Panel, candidate: Candidate, variant: Variant, state: State | None = None) -> NDArray[np.float64]:
+    """What does the candidate's function return, once it is checked? (T, N) float64; see `score`. `state` is what its fit learnt, if it has one."""
     function_name = candidate.signal.function
-    function = signal_function(candidate)
+    parameters = dict(variant.parameters)
+    if state is not None:
+        parameters[STATE] = {name: _number_or_array(value) for name, value in state.items()}
+    known = panel.as_known_at(panel.n_dates)
+    values = call_signal(signal_function(candidate), f"signal {function_name}", variant.label, known, **parameters)
+    return _checked(values, (panel.n_dates, panel.n_symbols), function_name, variant.label)
+
+
+def fitted_score(
+    panel: Panel, candidate: Candidate, variant: Variant, states: Sequence[tuple[Refit, State]]
+) -> NDArray[np.float64]:
+    """The dates that each refit scores, scored with its state, in one array (T, N); NaN on the dates that none scores."""
+    signal = np.full((panel.n_dates, panel.n_symbols), np.nan)
+    for refit, state in states:
+        rows = slice(*refit.scored)
+        signal[rows] = raw_score(panel, candidate, variant, state)[rows]
+    return signal
+
+
+def call_signal(
+    function: Callable[..., object], what: str, label: str, panel: Panel, /, **parameters: object
+) -> object:
+    """What does the user's function return? Whatever it raises becomes a SignalError that begins with `what`."""
     try:
-        values = function(panel.as_known_at(panel.n_dates), **variant.parameters)
+        return function(panel, **parameters)
     except SignalError:
         raise
     except Exception as error:
         raise SignalError(
-            f"signal {function_name} raised {type(error).__name__}: {error}",
-            where=variant.label,
-            remedy=_remedy_for(error),
+            f"{what} raised {type(error).__name__}: {error}", where=label, remedy=_remedy_for(error)
         ) from error
-    return _checked(values, (panel.n_dates, panel.n_symbols), function_name, variant.label)
 
 
 def signal_function(candidate: Candidate) -> SignalFunction:
@@ -131,16 +159,21 @@ def signal_function(candidate: Candidate) -> SignalFunction:
                 remedy=f'use one of {", ".join(sorted(BUILT_IN))}, or "file.py:function" beside the candidate file',
             )
         return BUILT_IN[name]
-    path = candidate.signal_file
-    function_name = name.rpartition(":")[2]
-    function = getattr(_load_module(path, _file_digest(path)), function_name, None)
+    file_name, _, function_name = name.partition(":")
+    function = getattr(user_module(candidate), function_name, None)
     if not callable(function):
         raise SignalError(
-            f"{path.name} defines no function {function_name!r}",
+            f"{file_name} defines no function {function_name!r}",
             where="signal.function",
-            remedy=f"define {function_name}(panel, **parameters) in {path.name}",
+            remedy=f"define {function_name}(panel, **parameters) in {file_name}",
         )
     return function  # type: ignore[no-any-return]
+
+
+def user_module(candidate: Candidate) -> Any:
+    """The user's signal file as a module, executed once per content; None for a built-in signal. SignalError when it cannot be loaded."""
+    path = candidate.signal_file
+    return None if path is None else _load_module(path, _file_digest(path))
 
 
 def winsorise(values: NDArray[np.float64], fraction: float) -> NDArray[np.float64]:
@@ -260,11 +293,16 @@ def _checked(values: object, shape: tuple[int, int], function_name: str, label: 
     return values.astype(np.float64, copy=False)
 
 
+def _number_or_array(value: NDArray[Any]) -> Any:
+    """A 0-d array as the built-in number it holds."""
+    return value.item() if value.ndim == 0 else value
+
+
 def _remedy_for(error: Exception) -> str:
     if isinstance(error, ValueError) and "read-only" in str(error):
-        return "the panel's arrays are read-only; work on a copy (panel.close.copy())"
+        return "the arrays of the panel and of a state are read-only; work on a copy (panel.close.copy())"
     if isinstance(error, TypeError):
-        return "its parameters must be those of signal.parameters and signal.grid"
+        return "its parameters must be those of signal.parameters and signal.grid, and `state` for the score of a file that defines fit"
     return "run the function on the panel by itself to see the traceback"
 
 

@@ -15,6 +15,7 @@ from engines.backtest import Backtest
 from engines.candidate import Candidate, Variant
 from engines.costs import TRADING_DAYS_PER_YEAR
 from engines.errors import CandidateError, DataError, SignalError
+from engines.fitting import Refit, fit_function, plan_refits
 from engines.ic import Placebo, coverage, non_overlapping, placebo
 from engines.measurements import Measurements, Scenario, engines_sha256
 from engines.panel import load_panel
@@ -31,6 +32,7 @@ from engines.walk_forward import OutOfSample, Window, out_of_sample, plan_window
 if TYPE_CHECKING:
     from engines.panel import Panel
     from engines.quality import DataQuality
+    from engines.signals import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +93,8 @@ class Study:
         self.sealed = panel.until(panel.n_dates - holdout_days)
         self.candidate = candidate
         self._quality = quality
-        code = code_sha256 or engines_sha256()
-        self._behind_holdout = Measurements(self.full, candidate, store, code)
-        self._measured = Measurements(self.sealed, candidate, store, code)
+        self._store = store
+        self._code_sha256 = code_sha256 or engines_sha256()
 
     @property
     def quality(self) -> DataQuality:
@@ -128,9 +129,11 @@ class Study:
     def first_rebalance(self) -> int:
         """Row of the first date with enough names for the declared variant: the anchor of the one rebalance grid.
 
-        Raises CandidateError when there is no such date before the holdout.
+        Of a fitted signal the first refit decides. Raises CandidateError when there is no such date before the holdout.
         """
-        eligible = self.universe.mask & np.isfinite(self.signal(self.variants[0]))
+        begun = self._measure(self.sealed, ())
+        signal = begun.signal(self.candidate.universe, self.variants[0])
+        eligible = begun.universe(self.candidate.universe).mask & np.isfinite(signal)
         rows = rebalance_rows(eligible, self.candidate.portfolio.rebalance_days, self.candidate.universe.min_names)
         if rows.size == 0:
             raise CandidateError(
@@ -140,6 +143,11 @@ class Study:
                 remedy="lower min_names or the filters, shorten the lookback, or use a file with more names",
             )
         return int(rows[0])
+
+    @cached_property
+    def is_fitted(self) -> bool:
+        """Whether the signal has a fit beside its score; see engines.fitting."""
+        return fit_function(self.candidate) is not None
 
     @cached_property
     def windows(self) -> tuple[Window, ...]:
@@ -159,6 +167,10 @@ class Study:
             first_rebalance=str(panel.dates[self.first_rebalance]),
             last_date=str(panel.dates[-1]),
         )
+
+    def states(self, variant: Variant) -> tuple[tuple[Refit, State], ...]:
+        """Each refit of a variant on the sealed panel with what it learnt; empty for a signal without a fit."""
+        return self._measured.states(variant)
 
     def signal(self, variant: Variant) -> NDArray[np.float64]:
         """The treated signal of a variant on the sealed panel, (T, N)."""
@@ -247,7 +259,7 @@ class Study:
         spec, start = self.candidate.walk_forward, self.sealed.n_dates
         train_stop = start - spec.gap_days(self.candidate.portfolio)
         window = Window(0, 1, train=(train_stop - spec.train_days, train_stop), test=(start, self.full.n_dates))
-        measured = self._behind_holdout
+        measured = self._measure(self.full, (*self._test_starts, start))
         runs = [measured.run(self.declared, variant, self.first_rebalance) for variant in self.variants]
         return out_of_sample((window,), runs, self.full, measured.market(self.candidate.universe), self.candidate)
 
@@ -285,6 +297,19 @@ class Study:
         return shard_stress(part, rejected_on, runs, late_runs, self.candidate)
 
     # ---------------------------------------------------------------------------------------------------------- assembly
+
+    @cached_property
+    def _measured(self) -> Measurements:
+        return self._measure(self.sealed, self._test_starts)
+
+    @cached_property
+    def _test_starts(self) -> tuple[int, ...]:
+        """Rows at which a fitted signal must be refitted; windows are not asked for otherwise."""
+        return tuple(window.test[0] for window in self.windows) if self.is_fitted else ()
+
+    def _measure(self, panel: Panel, test_starts: tuple[int, ...]) -> Measurements:
+        refits = plan_refits(test_starts, panel.n_dates, self.candidate) if self.is_fitted else ()
+        return Measurements(panel, self.candidate, self._store, self._code_sha256, refits)
 
     def _walk_forward(self, scenario: Scenario, market: NDArray[np.float64], note: str) -> OutOfSample:
         runs = [self._measured.run(scenario, variant, self.first_rebalance) for variant in self.variants]

@@ -39,6 +39,19 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class WindowDates:
+    """A window as a person checks it: literal dates, first and last inclusive, and the variant it chose."""
+
+    number: int  # from 0, in time order
+    shard: str  # wf-1, wf-2 ...
+    variant: str
+    train_first: str  # ISO dates
+    train_last: str
+    test_first: str
+    test_last: str
+
+
+@dataclass(frozen=True, slots=True)
 class OutOfSample:
     """The chosen variants over their test windows: of the whole candidate, or of one shard. D days, W windows, K multipliers.
 
@@ -146,6 +159,22 @@ class OutOfSample:
         count = np.bincount(self.window_of_day[finite], minlength=self.n_windows)
         means: NDArray[np.float64] = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
         return means
+
+    def window_dates(self, calendar: NDArray[np.datetime64]) -> tuple[WindowDates, ...]:
+        """Which dates trained and tested each window, and what did it choose? `calendar`: the dates of the panel, (T,)."""
+        days = np.datetime_as_string(calendar, unit="D").tolist()
+        return tuple(
+            WindowDates(
+                window.number,
+                window.shard_id,
+                variant,
+                train_first=days[window.train[0]],
+                train_last=days[window.train[1] - 1],
+                test_first=days[window.test[0]],
+                test_last=days[window.test[1] - 1],
+            )
+            for window, variant in zip(self.windows, self.chosen, strict=True)
+        )
 
     @property
     def smallest_gap(self) -> int:

@@ -4,10 +4,12 @@
     stagegate packet TAG STAGE                  templates of what a person writes before a stage
     stagegate sign TAG --role R --key K         sign the S3 report of a tag
     stagegate revoke TAG --reason TEXT          withdraw a tag for good
-    stagegate verify [--tag TAG]                does the record hold? 0 yes, 6 tampered, 7 recoverable, 8 a witness cannot be asked
+    stagegate attest TAG [--stage S]            sign the packs of a tag's official runs as attestations
+    stagegate verify [--tag TAG] [--deep]       does the record hold? 0 yes, 6 tampered, 7 recoverable, 8 a witness cannot be asked
     stagegate recover                           close what a crash left open
     stagegate explain TAG                       stage by stage, what failed and by how much
     stagegate leaderboard [--stage S]           tags by the margin of their weakest hard gate
+    stagegate preflight [--tag TAG]             could a recorded run start here, now?
 
 Each command translates its arguments to one function of the record and prints the answer, as text or with --json as one JSON document. Exit
 status: 0, 4 when refused, and those of verify. Imports wait until a command needs them, so that --help and status answer at once.
@@ -31,6 +33,7 @@ from engines.errors import StageGateError
 if TYPE_CHECKING:
     from reports.explain import CellAccount, StageAccount
     from reports.standing import Placing, TagStanding
+    from reports.verify import Verification
     from reports.workspace import Workspace
 
 REFUSED: Final = 4
@@ -137,15 +140,49 @@ def build_parser() -> Parser:
     )
     revoke = add_tagged("revoke", revoke_tag, "withdraw a tag for good")
     revoke.add_argument("--reason", required=True, help="one sentence, for the record")
-    add(
-        "verify", verify, "does the record hold? 0 yes, 6 tampered, 7 recoverable, 8 a witness cannot be asked"
-    ).add_argument("--tag", help="only what belongs to this tag (the chain is always verified)")
+    attest = add_tagged("attest", attest_runs, "sign the packs of a tag's official runs as in-toto attestations")
+    attest.add_argument("--stage", choices=STAGE_CHOICES, help="only this stage (default: every one that finished)")
+    attest.add_argument(
+        "--key", type=Path, help="Ed25519 private key in PEM (default: [attestation] of stagegate.toml)"
+    )
+    add_verify_options(
+        add("verify", verify, "does the record hold? 0 yes, 6 tampered, 7 recoverable, 8 a witness cannot be asked")
+    )
     add("recover", recover_record, "close what a crash left open; deletes nothing, infers no pass")
     add_tagged("explain", explain_tag, "stage by stage, what failed and by how much")
     add("leaderboard", show_leaderboard, "tags by the margin of their weakest hard gate").add_argument(
         "--stage", choices=STAGE_CHOICES, default="s3", help="the stage that is compared (default: s3)"
     )
+    add("preflight", run_preflight, "could a recorded run start here, now? Changes nothing").add_argument(
+        "--tag", help="also check this tag's freeze and everything it pins"
+    )
     return parser
+
+
+def add_verify_options(parser: argparse.ArgumentParser) -> None:
+    """What verify is asked besides the whole record."""
+    parser.add_argument("--tag", help="only what belongs to this tag (the chain is always verified)")
+    parser.add_argument(
+        "--public-key",
+        type=Path,
+        action="append",
+        default=[],
+        help="pin this key for attestations, not stagegate.toml's",
+    )
+    parser.add_argument(
+        "--deep",
+        action="store_true",
+        help="execute every recorded run again with the frozen code and compare all figures",
+    )
+    parser.add_argument(
+        "-n",
+        dest="processes",
+        type=int,
+        choices=range(257),
+        metavar="N",
+        default=0,
+        help="with --deep: workers of each stage (default: none)",
+    )
 
 
 def workspace_of(arguments: argparse.Namespace) -> Workspace:
@@ -234,18 +271,57 @@ def revoke_tag(arguments: argparse.Namespace) -> Answer:
     return {"schema": 1, "row": dict(row)}, [f"revoked  {arguments.tag}, registry row {row.seq}, {row['detail']}"], 0
 
 
+def attest_runs(arguments: argparse.Namespace) -> Answer:
+    """Attest a tag's official runs."""
+    from reports.attestation import attest_tag
+
+    key = arguments.key and arguments.key.expanduser()
+    found = attest_tag(workspace_of(arguments), arguments.tag, arguments.stage, key)
+    words = {True: "attested", False: "attested before"}
+    lines = [
+        f"{words[each.made_now]}  {each.stage} of {arguments.tag}, registry row {each.seq}: {each.path}"
+        for each in found
+    ]
+    return {"schema": 1, "attestations": [asdict(each) for each in found]}, lines, 0
+
+
 def verify(arguments: argparse.Namespace) -> Answer:
     """Verify the record."""
     from functools import partial
 
+    from reports.attestation import attestation_findings
     from reports.signing import signoff_findings
     from reports.verify import verify_workspace
 
-    workspace = workspace_of(arguments)
-    found = verify_workspace(workspace, arguments.tag, checks=(partial(signoff_findings, tag=arguments.tag),))
+    workspace, tag = workspace_of(arguments), arguments.tag
+    attested = partial(attestation_findings, tag=tag, key_paths=[path.expanduser() for path in arguments.public_key])
+    found = verify_workspace(workspace, tag, checks=(partial(signoff_findings, tag=tag), attested))
     verdict = "valid" if found.exit_code == 0 else f"does not hold, exit {found.exit_code}"
     summary = f"{found.rows} rows, {found.packs} packs, head {found.head[:12] or 'unknown'}: {verdict}"
-    return found.to_json(), [*map(str, found.findings), summary], found.exit_code
+    lines = [*map(str, found.findings), summary]
+    if not arguments.deep:
+        return found.to_json(), lines, found.exit_code
+    return executed_again(arguments, found, lines)
+
+
+def executed_again(arguments: argparse.Namespace, found: Verification, lines: list[str]) -> Answer:
+    """The verification with every recorded run executed again; a mismatch is graver than anything but tampering."""
+    from reports.deep_verify import deep_verify
+
+    deep = deep_verify(
+        workspace_of(arguments),
+        REPOSITORY,
+        arguments.tag,
+        str(arguments.processes),
+        lambda line: print(printable(line), file=sys.stderr, flush=True),
+    )
+    verdict = "every compared figure came out again" if deep.exit_code == 0 else f"{len(deep.mismatches)} mismatches"
+    summary = f"{len(deep.repeated)} runs executed again: {verdict}"
+    return (
+        {**found.to_json(), "deep": deep.to_json()},
+        [*lines, *deep.lines(), summary],
+        deep.exit_code or found.exit_code,
+    )
 
 
 def recover_record(arguments: argparse.Namespace) -> Answer:
@@ -298,6 +374,16 @@ def show_leaderboard(arguments: argparse.Namespace) -> Answer:
     found = leaderboard(Registry(workspace_of(arguments).root).rows(), arguments.stage)
     placed = {"schema": 1, "stage": arguments.stage, "placings": [asdict(placing) for placing in found]}
     return placed, leaderboard_lines(found) if found else [f"no tag has finished {arguments.stage}"], 0
+
+
+def run_preflight(arguments: argparse.Namespace) -> Answer:
+    """Ask every check of a recorded run."""
+    from reports.freeze import Places
+    from reports.preflight import preflight
+
+    found = preflight(Places(workspace_of(arguments), REPOSITORY), arguments.tag)
+    lines = [f"{'holds' if check.holds else 'FAILS'}  {check.name}: {check.found}" for check in found.checks]
+    return found.to_json(), [*lines, *found.reasons], REFUSED if found.reasons else 0
 
 
 def leaderboard_lines(placings: Sequence[Placing]) -> list[str]:

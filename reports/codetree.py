@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def _is_record(path: str) -> bool:
 
 
 def _dirt(repository: Path, tracked: set[str]) -> tuple[str, ...]:
-    """What git calls modified or untracked, plus importable files that it was told to ignore."""
+    """What git calls modified or untracked, plus what it was told to overlook: importable files, other bytes, links in place of code."""
     entries = [
         entry
         for entry in _git(repository, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames").split(
@@ -85,7 +86,37 @@ def _dirt(repository: Path, tracked: set[str]) -> tuple[str, ...]:
         for path in _importable(repository)
         if path not in tracked and f"untracked: {path}" not in dirty
     ]
-    return (*dirty, *hidden)
+    named = {entry.partition(": ")[2] for entry in dirty}
+    others = [f"differs from its commit: {path}" for path in _not_as_committed(repository) if path not in named]
+    links = [f"a link in place of code: {path}" for path in sorted(tracked) if _is_code_link(repository, path)]
+    return (*dirty, *hidden, *others, *links)
+
+
+def _not_as_committed(repository: Path) -> list[str]:
+    """Files outside the record folders whose bytes are not those of the commit, asked of neither git's index nor its filters."""
+    listed = _git(repository, "ls-tree", "-r", "-z", "--full-tree", "HEAD").split("\0")
+    blobs = {entry.partition("\t")[2]: entry.partition("\t")[0].split()[2] for entry in listed if entry}
+    return [
+        path for path, blob in blobs.items() if not _is_record(path) and _blob_id(repository / path, len(blob)) != blob
+    ]
+
+
+def _blob_id(path: Path, digits: int) -> str:
+    """What git calls a file of these bytes, `absent` for what is no file; `digits` tells which of its two hash functions is in use."""
+    if path.is_symlink():
+        data = os.fsencode(path.readlink())
+    elif path.is_file():
+        data = path.read_bytes()
+    else:
+        return "absent"
+    name = "sha1" if digits == 40 else "sha256"
+    return hashlib.new(name, b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def _is_code_link(repository: Path, path: str) -> bool:
+    """Whether code, or a folder of it, is a link: what lies behind it is in no commit."""
+    is_code = path.partition("/")[0] in CODE_FOLDERS or path.endswith(CODE_SUFFIXES)
+    return is_code and (repository / path).is_symlink()
 
 
 _WORDS: Final = {
@@ -107,6 +138,7 @@ def _importable(repository: Path) -> list[str]:
 
 def _git(repository: Path, *arguments: str) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment["GIT_NO_REPLACE_OBJECTS"] = "1"
     command = ["git", "-C", str(repository), "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", *arguments]
     try:
         done = subprocess.run(command, capture_output=True, env=environment, check=True, timeout=60)

@@ -36,6 +36,7 @@ from reports.freeze import (
     build_freeze,
     difference,
     drift,
+    input_files,
     parse_freeze,
     read_freeze,
 )
@@ -313,8 +314,22 @@ def _new_freeze(
             f"tag {request.tag} exists already", where="--decision-tag", remedy="choose a new tag; a tag is used once"
         )
     candidate = load_candidate(request.candidate)
+    check_inputs(candidate)
     history = candidate_history(rows, candidate, request.supersedes, request.root_cause)
     return build_and_compare(request, candidate, places, code, packages, history, moment)
+
+
+def check_inputs(candidate: Candidate) -> None:
+    """RequestRefused when a file that the candidate declares cannot be read."""
+    for name, path in input_files(candidate).items():
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise RequestRefused(
+                f"{name} of the candidate cannot be read: {error.strerror}",
+                where=str(path),
+                remedy="correct the path in candidate.toml, or bring the file there",
+            ) from error
 
 
 def build_and_compare(

@@ -17,7 +17,7 @@ from typing import Final, TextIO
 from engines.digest import sha256_file
 from engines.errors import StageGateError
 from engines.study import open_study
-from reports import audit, packet
+from reports import attestation, audit, packet
 from reports.child import ChildRun, child_command, child_environment, run_child
 from reports.clock import iso, stamp, utc_now
 from reports.codetree import inspect_code
@@ -62,6 +62,8 @@ def supervise(request: RunRequest, terminal: TextIO) -> int:
     run_id = f"{stamp(moment)}-{secrets.token_hex(4)}"
     try:
         entry = check_entry(request, registry, moment)
+        if entry.official:
+            attestation.demand_usable_key(registry.workspace)
     except StageGateError as refusal:
         say(terminal, refusal_text(request.stage, refusal))
         return REFUSED
@@ -84,6 +86,8 @@ def recorded(entry: Entry, registry: Registry, run_id: str, moment: datetime, te
         say(terminal, broken_text(entry.request.stage, started_row, error))
         return EXIT_STATUS["INCOMPLETE"]
     say(terminal, closing_text(run, verdict, finished))
+    for line in attestation.attestation_lines(registry.workspace, started_row, finished):
+        say(terminal, line)
     return EXIT_STATUS[verdict.name]
 
 
@@ -361,4 +365,7 @@ def next_command(run: Run, verdict: Verdict) -> str:
         return f"pytest gates/{run.stage} --decision-tag {tag}{place}    on the workstation"
     if following is None:
         return f"stagegate status{place}"
+    if following == "s4":
+        signing = f"stagegate sign {tag} --role ROLE --key KEY{place}"
+        return f"stagegate packet {tag} s4{place}, complete its files; {signing} by each signer; then pytest gates/s4 --decision-tag {tag}{place}"
     return f"stagegate packet {tag} {following}{place}, write its four parts, then pytest gates/{following} --decision-tag {tag}{place}"

@@ -7,9 +7,9 @@ import tomllib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from engines.digest import sha256_bytes
 from reports.errors import RequestRefused
@@ -76,12 +76,26 @@ class RegistrySettings(_Settings):
     state_dir: str = "~/.local/state/stagegate"
 
 
+class Attestation(_Settings):
+    """Which Ed25519 key signs the packs of official runs, and whose signatures count. Paths in PEM, relative to the workspace."""
+
+    key: str = ""
+    public_keys: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _can_be_checked(self) -> Self:
+        if self.key and not self.public_keys:
+            raise ValueError("key is set and public_keys is empty, so nobody could check what is signed")
+        return self
+
+
 class DeskSettings(_Settings):
     """stagegate.toml, every default spelled out."""
 
     workstation: Workstation = Workstation()
     committee: Committee = Committee()
     registry: RegistrySettings = RegistrySettings()
+    attestation: Attestation = Attestation()
 
 
 @dataclass(frozen=True)
@@ -151,7 +165,7 @@ class Workspace:
             raise RequestRefused(
                 f"stagegate.toml: {key}: {first['msg']}, found {first['input']!r}",
                 where=str(self.settings_path),
-                remedy="correct or remove the key; the keys are [workstation], [committee] and [registry] of docs/desk.md",
+                remedy="correct or remove the key; the keys are [workstation], [committee], [registry] and [attestation] of docs/desk.md",
             ) from error
 
     @property

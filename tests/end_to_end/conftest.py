@@ -41,8 +41,7 @@ class Road:
 
     @property
     def desk(self) -> Desk:
-        workspace = self.root / "desk" / "workspace"
-        return Desk(self.repository, workspace, workspace / "candidates" / "small" / "candidate.toml")
+        return self.at_work_in(self.root / "desk")
 
     def fresh(self, folder: Path) -> Desk:
         """A desk of its own that has not run anything."""
@@ -51,14 +50,17 @@ class Road:
     def after(self, stage: str) -> Desk:
         """The desk as it was when `stage` of TAG had passed; not to be written to."""
         folder = self.built(f"after-{stage}", lambda folder: self._advance(stage, folder))
-        return self._at(folder)
+        return self.at_work_in(folder)
 
     def at(self, stage: str, folder: Path) -> Desk:
         """A copy of `after(stage)`, free to be spoiled."""
         return self.after(stage).elsewhere(folder)
 
-    def _at(self, folder: Path) -> Desk:
-        return Desk(self.repository, folder / "workspace", folder / "workspace" / "candidates" / "small" / "candidate.toml")
+    def at_work_in(self, folder: Path) -> Desk:
+        """The desk whose workspace lies in `folder`."""
+        return Desk(
+            self.repository, folder / "workspace", folder / "workspace" / "candidates" / "small" / "candidate.toml"
+        )
 
     def _advance(self, stage: str, folder: Path) -> None:
         order = list(STAGES)

@@ -233,9 +233,14 @@ class Desk:
         for heading, body in NOTES.items():
             text = re.sub(rf"(?m)^## {heading}\n(?:(?!^## ).*\n?)*", f"## {heading}\n\n{body}\n\n", text)
         notes.write_text(text, encoding="utf-8")
-        for name, key, value in (("watchlist.toml", "owner", "operations"), ("rollback_triggers.toml", "action", "close the book at the next open")):
+        for name, key, value in (
+            ("watchlist.toml", "owner", "operations"),
+            ("rollback_triggers.toml", "action", "close the book at the next open"),
+        ):
             path = folder / name
-            path.write_text(path.read_text(encoding="utf-8").replace(f'{key} = ""', f'{key} = "{value}"'), encoding="utf-8")
+            path.write_text(
+                path.read_text(encoding="utf-8").replace(f'{key} = ""', f'{key} = "{value}"'), encoding="utf-8"
+            )
 
     def sign(self, tag: str) -> None:
         """Every member of the committee signs the S3 report."""
@@ -273,7 +278,9 @@ class Desk:
     def elsewhere(self, folder: Path) -> Desk:
         """The same repository with a copy of the workspace, free to be spoiled."""
         shutil.copytree(self.workspace, folder / "workspace", symlinks=True)
-        return Desk(self.repository, folder / "workspace", folder / "workspace" / self.candidate.relative_to(self.workspace))
+        return Desk(
+            self.repository, folder / "workspace", folder / "workspace" / self.candidate.relative_to(self.workspace)
+        )
 
     def _run(self, command: Iterable[str], variables: Mapping[str, str]) -> Ended:
         done = subprocess.run(

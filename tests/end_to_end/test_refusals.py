@@ -99,10 +99,16 @@ def syntax_error(draft: Draft) -> None:
 BAD_CANDIDATES: dict[str, tuple[Callable[[Draft], None], str]] = {
     "missing file": (lambda draft: None, "expected a candidate file, found nothing"),
     "no toml": (lambda draft: draft.path.write_text("schema = = 1", encoding="utf-8"), "candidate.toml"),
-    "unknown key": (lambda draft: draft.write("horizon_days =", "horizon_dayz ="), r"horizon_dayz.*(?s:.*)horizon_days"),
+    "unknown key": (
+        lambda draft: draft.write("horizon_days =", "horizon_dayz ="),
+        r"horizon_dayz.*(?s:.*)horizon_days",
+    ),
     "wrong type": (lambda draft: draft.write("shards = 2", 'shards = "2"'), "shards"),
     "missing data": (lambda draft: draft.write("market/prices.parquet", "market/other.parquet"), "other.parquet"),
-    "undeclared column": (lambda draft: draft.write("as_of = 2016-09-07", 'as_of = 2016-09-07\ncolumns = { close = "Last" }'), "Last"),
+    "undeclared column": (
+        lambda draft: draft.write("as_of = 2016-09-07", 'as_of = 2016-09-07\ncolumns = { close = "Last" }'),
+        "Last",
+    ),
     "empty file": (empty_data, "empty"),
     "header without rows": (header_only, "no row|empty|no rows"),
     "broken parquet": (broken_parquet, "parquet"),
@@ -113,7 +119,10 @@ BAD_CANDIDATES: dict[str, tuple[Callable[[Draft], None], str]] = {
     "signal that mutates the panel": (lambda draft: draft.plant_signal("mutates_panel"), "read-only"),
     "infinite signal": (lambda draft: draft.plant_signal("infinite"), "infinit"),
     "signal that does not parse": (syntax_error, "raises.py"),
-    "loosened threshold": (lambda draft: draft.write("[data]", '[policy]\n"s1.ic_t" = 1.0\n\n[data]'), "s1.ic_t .* looser"),
+    "loosened threshold": (
+        lambda draft: draft.write("[data]", '[policy]\n"s1.ic_t" = 1.0\n\n[data]'),
+        "s1.ic_t .* looser",
+    ),
     "unknown threshold": (lambda draft: draft.write("[data]", '[policy]\n"s1.ic_tt" = 9.0\n\n[data]'), "s1.ic_tt"),
 }
 
@@ -169,7 +178,9 @@ def test_a_conftest_beside_the_candidate_is_refused(warm, idle, draft):
         assert_refused(warm.pytest(beside, *beside.stage_arguments(NEW, "s0")), "pytest loaded .*conftest.py")
 
 
-@pytest.mark.parametrize(("text", "what"), [(None, "it does not exist"), (packet_template("unwritten", "s0"), "packet is not written")])
+@pytest.mark.parametrize(
+    ("text", "what"), [(None, "it does not exist"), (packet_template("unwritten", "s0"), "packet is not written")]
+)
 def test_an_unwritten_packet_is_refused(warm, idle, text, what):
     if text is not None:
         idle.packet("unwritten", "s0").parent.mkdir(exist_ok=True)
@@ -180,7 +191,11 @@ def test_an_unwritten_packet_is_refused(warm, idle, text, what):
 
 @pytest.mark.parametrize(
     ("option", "what"),
-    [(("--wf-shards", "3"), "the freeze has 2"), (("--cost-multipliers", "1.5,2.0,3.0"), "multiplier 3 is not frozen"), (("--cost-multipliers", "1.0,2.0"), "does not hold 1.5 and 2.0")],
+    [
+        (("--wf-shards", "3"), "the freeze has 2"),
+        (("--cost-multipliers", "1.5,2.0,3.0"), "multiplier 3 is not frozen"),
+        (("--cost-multipliers", "1.0,2.0"), "does not hold 1.5 and 2.0"),
+    ],
 )
 def test_a_choice_that_contradicts_the_candidate_is_refused(warm, idle, option, what):
     with nothing_written(idle):
@@ -225,9 +240,18 @@ def modified(repository: Path) -> None:
 
 DIRT = {
     "a modified gate": (modified, "modified: gates/s3/test_capacity.py"),
-    "an untracked gate": (lambda repository: (repository / "gates" / "s0" / "test_more.py").touch(), "untracked: gates/s0/test_more.py"),
-    "an ignored module": (lambda repository: _ignored_module(repository), "ignored by git, yet importable: engines/sneaky.py"),
-    "a removed gate": (lambda repository: (repository / "gates" / "s2" / "test_run.py").unlink(), "deleted: gates/s2/test_run.py"),
+    "an untracked gate": (
+        lambda repository: (repository / "gates" / "s0" / "test_more.py").touch(),
+        "untracked: gates/s0/test_more.py",
+    ),
+    "an ignored module": (
+        lambda repository: _ignored_module(repository),
+        "ignored by git, yet importable: engines/sneaky.py",
+    ),
+    "a removed gate": (
+        lambda repository: (repository / "gates" / "s2" / "test_run.py").unlink(),
+        "deleted: gates/s2/test_run.py",
+    ),
     "no git": (lambda repository: shutil.rmtree(repository / ".git"), "not a git checkout"),
 }
 
@@ -256,7 +280,9 @@ def edited_data(desk: Desk) -> None:
 
 
 def edited_freeze(desk: Desk) -> None:
-    rewrite(desk.workspace / "runs" / "freeze" / f"{TAG}.freeze.json", '"preregistered": true', '"preregistered": false')
+    rewrite(
+        desk.workspace / "runs" / "freeze" / f"{TAG}.freeze.json", '"preregistered": true', '"preregistered": false'
+    )
 
 
 def edited_report(desk: Desk) -> None:
@@ -276,8 +302,14 @@ def dropped_row(desk: Desk) -> None:
 
 EDITS: dict[str, tuple[Callable[[Desk], None], str]] = {
     "data": (edited_data, "data changed since the freeze"),
-    "candidate": (lambda desk: rewrite(desk.candidate, "target_aum = 1e6", "target_aum = 1e5"), "candidate file changed since the freeze"),
-    "settings": (lambda desk: rewrite(desk.workspace / "stagegate.toml", "signatures_required = 2", "signatures_required = 1"), "stagegate.toml changed"),
+    "candidate": (
+        lambda desk: rewrite(desk.candidate, "target_aum = 1e6", "target_aum = 1e5"),
+        "candidate file changed since the freeze",
+    ),
+    "settings": (
+        lambda desk: rewrite(desk.workspace / "stagegate.toml", "signatures_required = 2", "signatures_required = 1"),
+        "stagegate.toml changed",
+    ),
     "freeze": (edited_freeze, "freeze is not the one s1 passed under"),
     "pack": (edited_report, "baseline_validation_report.json"),
     "registry row": (edited_row, "row"),
@@ -348,7 +380,9 @@ def test_a_machine_below_the_profile_runs_unofficially_or_not_at_all(warm, road,
         assert ended.status == 0, ended.output
         assert "UNOFFICIAL" in ended.output
         assert "unofficial: promotes nothing" in ended.output
-    assert [(row["official"], row["verdict"]) for row in desk.rows() if row["stage"] == "s2" and row["event"] == "FINISHED"] == [("false", "PASS")] * 2
+    assert [
+        (row["official"], row["verdict"]) for row in desk.rows() if row["stage"] == "s2" and row["event"] == "FINISHED"
+    ] == [("false", "PASS")] * 2
     assert desk.report("s2")["official_reasons"] == ["1 cores, the profile asks for 2", "--unofficial was given"]
     assert sha256_file(desk.pack("s2") / "evidence.json") == sha256_file(road.after("s2").pack("s2") / "evidence.json")
 

@@ -33,9 +33,21 @@ AUDIT_FILES = {
 }
 STAGE_FILES = {
     "s0": {"decision_note.json", "data_contract.json", "windows.csv"},
-    "s1": {"data_quality_report.json", "data_quality_report.md", "baseline_metrics.json", "baseline_ic.csv", "trials.json"},
+    "s1": {
+        "data_quality_report.json",
+        "data_quality_report.md",
+        "baseline_metrics.json",
+        "baseline_ic.csv",
+        "trials.json",
+    },
     "s2": {"returns.csv", "windows.csv", "segments.csv", "risk.json", "universe_audit.csv"},
-    "s3": {"cost_stress_results.csv", "returns.csv", "stressed_returns.csv", "family_trials.json", "stressed_risk.json"},
+    "s3": {
+        "cost_stress_results.csv",
+        "returns.csv",
+        "stressed_returns.csv",
+        "family_trials.json",
+        "stressed_risk.json",
+    },
     "s4": {"deployment_notes.md", "watchlist.toml", "rollback_triggers.toml", "allowed_signers"},
 }
 REPORT_KEYS = set(
@@ -54,7 +66,9 @@ def promoted(road: Road) -> Desk:
 
 def test_every_stage_passed_officially_and_was_started_before_it_finished(promoted):
     told = [(row["event"], row["stage"], row["verdict"]) for row in promoted.rows()]
-    stages = [(event, stage, "PASS" if event == "FINISHED" else "") for stage in STAGES for event in ("STARTED", "FINISHED")]
+    stages = [
+        (event, stage, "PASS" if event == "FINISHED" else "") for stage in STAGES for event in ("STARTED", "FINISHED")
+    ]
     assert [entry for entry in told if entry[0] != "SIGNED"] == stages
     assert [row["official"] for row in promoted.rows() if row["event"] == "FINISHED"] == ["true"] * 5
     assert [entry[:2] for entry in told if entry[0] == "SIGNED"] == [("SIGNED", "s3")] * 2
@@ -91,7 +105,13 @@ def test_the_deployment_pack_holds_the_signatures(promoted):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_pack_checks_anywhere(promoted, stage):
-    done = subprocess.run(["sha256sum", "--strict", "--quiet", "-c", "MANIFEST"], cwd=promoted.pack(stage), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["sha256sum", "--strict", "--quiet", "-c", "MANIFEST"],
+        cwd=promoted.pack(stage),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert promoted.finished(stage)["manifest_sha256"] == f"sha256:{sha256_file(promoted.pack(stage) / 'MANIFEST')}"
 
@@ -115,7 +135,9 @@ def test_a_report_says_everything_that_others_rely_on(promoted, stage):
 def test_markdown_and_json_say_the_same_figures(promoted, stage):
     report = promoted.report(stage)
     text = (promoted.pack(stage) / f"{STAGES[stage]}_report.md").read_text(encoding="utf-8")
-    rows = [[field.strip() for field in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    rows = [
+        [field.strip() for field in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
+    ]
     shown = {(row[0], row[1], row[2], row[5], row[8]) for row in rows if len(row) == 10}
     for gate in report["gates"].values():
         for cell in gate["cells"]:
@@ -128,7 +150,12 @@ def test_markdown_and_json_say_the_same_figures(promoted, stage):
 def test_the_registry_carries_the_figures_of_the_reports(promoted):
     finished = promoted.finished("s3")
     gates = promoted.report("s3")["gates"]
-    measured = {entry["threshold"]: entry["measured"] for gate in gates.values() for cell in gate["cells"] for entry in cell["evidence"]}
+    measured = {
+        entry["threshold"]: entry["measured"]
+        for gate in gates.values()
+        for cell in gate["cells"]
+        for entry in cell["evidence"]
+    }
     assert finished.keys() >= set(COLUMNS)
     assert float(finished["deflated_sharpe"]) == measured["s3.deflated_sharpe"]
     assert float(finished["net_sharpe_x2_0"]) == measured["s3.cost_gate_x2_0_positive.net_sharpe"]

@@ -1,4 +1,4 @@
-"""pytest in a process of its own, forked from an interpreter that has imported the third-party packages and nothing of ours.
+"""pytest and stagegate, each run a process of its own, forked from an interpreter that has imported the third-party packages and nothing of ours.
 
 A refusal takes a third of a second that way instead of more than one, most of which Python spends importing numpy, scipy and pydantic.
 Everything else is as when a person types the command: own process, own environment, own working directory, the repository's own code.
@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,7 @@ from tests.end_to_end.desk import Desk, Ended, clean_environment
 
 _SERVER: Final = """
 import json, os, sys
-import filelock, numpy, psutil, pydantic, pytest, scipy.special, scipy.stats, xdist.plugin, pytest_jsonreport.plugin
+import filelock, numpy, pandas, pandera.pandas, psutil, pyarrow.parquet, pydantic, pytest, scipy.special, xdist.plugin, pytest_jsonreport.plugin
 
 def run(order):
     os.environ.clear()
@@ -30,8 +30,11 @@ def run(order):
         os.dup2(nothing.fileno(), 0)
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-    sys.argv = ["pytest", *order["arguments"]]
-    raise SystemExit(pytest.console_main())
+    sys.argv = [order["program"], *order["arguments"]]
+    if order["program"] == "stagegate":
+        from reports.cli import main
+        raise SystemExit(main())
+    raise SystemExit(int(pytest.main()))
 
 for line in sys.stdin:
     child = os.fork()
@@ -42,7 +45,7 @@ for line in sys.stdin:
 
 
 class WarmInterpreter:
-    """Starts pytest on order, one run at a time."""
+    """Starts a program on order, one at a time."""
 
     def __init__(self) -> None:
         environment = clean_environment(Path.cwd()) | {"OPENBLAS_NUM_THREADS": "1"}
@@ -56,14 +59,22 @@ class WarmInterpreter:
 
     def pytest(self, desk: Desk, *arguments: str, variables: Mapping[str, str] | None = None) -> Ended:
         """Run pytest as `Desk.pytest` does."""
+        return self._run("pytest", desk, arguments, variables or {})
+
+    def stagegate(self, desk: Desk, *arguments: str) -> Ended:
+        """Run the stagegate command as `Desk.stagegate` does."""
+        return self._run("stagegate", desk, arguments, {})
+
+    def _run(self, program: str, desk: Desk, arguments: Sequence[str], variables: Mapping[str, str]) -> Ended:
         assert self._server.stdin is not None
         assert self._server.stdout is not None
         handle, output = tempfile.mkstemp(prefix="stagegate-output-")
         os.close(handle)
         order = {
-            "arguments": desk.command(*arguments)[3:],
+            "program": program,
+            "arguments": [*arguments, "--workspace", str(desk.workspace)],
             "folder": str(desk.repository),
-            "variables": {**clean_environment(desk.workspace.parent), **(variables or {})},
+            "variables": {**clean_environment(desk.workspace.parent), **variables},
             "output": output,
         }
         self._server.stdin.write(json.dumps(order) + "\n")

@@ -24,7 +24,13 @@ def test_the_last_trial_survived_is_believed_and_the_next_is_not(sharpe, n_obs, 
 
 def test_the_published_example_survives_fewer_than_its_hundred_trials():
     """Bailey & Lopez de Prado (2014): DSR 0.9004 at N = 100, and 0.95 is kept up to 46 (their section 'a numerical example')."""
-    shape = {"sharpe": 2.5 / math.sqrt(250), "n_obs": 1250, "skew": -3.0, "kurtosis": 10.0, "trial_std": math.sqrt(0.5 / 250)}
+    shape = {
+        "sharpe": 2.5 / math.sqrt(250),
+        "n_obs": 1250,
+        "skew": -3.0,
+        "kurtosis": 10.0,
+        "trial_std": math.sqrt(0.5 / 250),
+    }
     assert trials_survived(**shape) == 46
 
 

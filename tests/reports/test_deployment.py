@@ -133,7 +133,7 @@ def test_s4_brings_the_deployment_files_with_the_measured_figures(tmp_path: Path
         "s2",
         gates={"s2.risk.max_drawdown": gate(cell(1.2, 2.5, relation="<=")), "s2.risk.drawdown_level": level},
     )
-    record_stage(workspace, TAG, "s3", gates={"s3.net_sharpe": gate(cell(1.25), cell(0.9))})
+    record_stage(workspace, TAG, "s3", gates={"s3.net_sharpe.level": gate(cell(1.25), cell(0.9))})
     figures = figures_of(workspace, Registry(workspace.root).rows(), TAG)
     assert (figures.net_sharpe, figures.max_drawdown, figures.annual_volatility) == (1.25, 0.12, pytest.approx(0.1))
     assert math.isnan(figures.wf_ic)
