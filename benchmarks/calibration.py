@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from scipy.special import betaincinv
 
 from benchmarks.bench import Bench, Design, family_of, single_trial
 from benchmarks.gate_runner import REPOSITORY, Road, ask_gate, policy, walk
@@ -30,6 +29,7 @@ from benchmarks.planted_market import (
     draw_scores,
     planted_candidate,
 )
+from benchmarks.rates import rate
 from engines.candidate import Candidate
 from engines.costs import TRADING_DAYS_PER_YEAR
 from engines.forward import forward_returns
@@ -52,24 +52,6 @@ PROMOTED: Final = "none"
 ALSO_MEASURED: Final = ("s1.placebo", "s3.deflated_sharpe")
 REBALANCE_FLOOR: Final = "s1.observations.rebalances"
 REAL_PRICES: Final = REPOSITORY.parent / "shared" / "data" / "sp500_2013_2018.parquet"
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """A share of `trials` with its exact 95 % interval."""
-
-    passed: int
-    trials: int
-    share: float
-    lower: float
-    upper: float
-
-
-def rate(passed: int, trials: int) -> Rate:
-    """How often does it happen? Clopper and Pearson (1934), Biometrika 26: 95 %, never shorter than nominal."""
-    lower = float(betaincinv(passed, trials - passed + 1, 0.025)) if passed else 0.0
-    upper = float(betaincinv(passed + 1, trials - passed, 0.975)) if passed < trials else 1.0
-    return Rate(passed, trials, passed / trials, lower, upper)
 
 
 def _spread(values: Sequence[float]) -> float | None:

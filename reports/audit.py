@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from reports.verdict import Verdict
 from reports.workspace import STAGES, Workspace
 
 MANIFEST: Final = "MANIFEST"
+WALK_FORWARD_STAGES: Final = ("s2", "s3")
 HEADLINES: Final[dict[str, str]] = {
     "ic_mean": "s1.ic_mean",
     "ic_t": "s1.ic_t",
@@ -63,7 +64,16 @@ def write_stage_files(partial: Path, facts: PackFacts, study: Study) -> None:
         write_new(partial / name, data)
 
 
-def write_report(partial: Path, final: Path, facts: PackFacts, verdict: Verdict) -> Path:
+def window_rows(stage: str, study: Study) -> list[dict[str, Any]]:
+    """The walk-forward windows with their literal dates, for the reports of the stages that are judged on them."""
+    if stage not in WALK_FORWARD_STAGES:
+        return []
+    return [asdict(window) for window in study.walk_forward.window_dates(study.sealed.dates)]
+
+
+def write_report(
+    partial: Path, final: Path, facts: PackFacts, verdict: Verdict, windows: Sequence[Mapping[str, Any]]
+) -> Path:
     """Write the rest of the pack but its MANIFEST; returns the report's path as it will be after publishing."""
     stage = facts.header.stage
     files: dict[str, bytes] = {
@@ -75,7 +85,7 @@ def write_report(partial: Path, final: Path, facts: PackFacts, verdict: Verdict)
     }
     for name, data in files.items():
         write_new(partial / name, data)
-    report = report_json(facts.header, verdict, artifacts(facts.workspace, partial, final))
+    report = report_json(facts.header, verdict, artifacts(facts.workspace, partial, final), windows)
     write_new(partial / f"{report_stem(stage)}.json", dump_json(report))
     write_new(partial / f"{report_stem(stage)}.md", report_markdown(report).encode())
     return final / f"{report_stem(stage)}.json"

@@ -114,7 +114,12 @@ def failures(verdict: Verdict) -> list[dict[str, str]]:
     return found
 
 
-def report_json(header: ReportHeader, verdict: Verdict, artifacts: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+def report_json(
+    header: ReportHeader,
+    verdict: Verdict,
+    artifacts: Sequence[Mapping[str, str]],
+    windows: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
     """The report json of formats: docs/formats.md."""
     weakest = verdict.weakest
     return {
@@ -139,10 +144,11 @@ def report_json(header: ReportHeader, verdict: Verdict, artifacts: Sequence[Mapp
         else {
             "gate": weakest.cell.gate,
             "cell": weakest.cell.id,
-            "steps": weakest.weakest.comfort if weakest.weakest else None,
+            "steps": verdict.weakest_steps,
         },
         "absent": sum(result.outcome == "absent" for result in verdict.cells),
         "notes": list(header.notes),
+        "windows": list(windows),
         "failures": failures(verdict),
         "artifacts": list(artifacts),
         "registry": dict(header.registry),
@@ -199,7 +205,7 @@ def table_text(cells: Iterable[CellResult]) -> str:
 
 def _cell(text: object) -> str:
     """Text made inert inside a markdown table."""
-    escaped = str(text).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+    escaped = str(text).replace("\\", "\\\\").replace("|", "\\|").replace("\r", " ").replace("\n", " ")
     return _TAG.sub("&lt;", escaped).replace("[", "\\[").replace("`", "\\`")
 
 
@@ -232,6 +238,12 @@ def report_markdown(report: Mapping[str, Any]) -> str:
     if report["notes"]:
         parts += ["## Notes", "\n".join(f"- {_cell(note)}" for note in report["notes"])]
     parts += ["## Run", markdown_table(("what", "value"), facts), "## Gates", _gates_markdown(report["gates"])]
+    if report["windows"]:
+        spans = [tuple(window.values()) for window in report["windows"]]
+        parts += [
+            "## Walk-forward windows",
+            markdown_table([name.replace("_", " ") for name in report["windows"][0]], spans),
+        ]
     if report["artifacts"]:
         files = [(entry["path"], entry["sha256"]) for entry in report["artifacts"]]
         parts += ["## Files", markdown_table(("file", "sha256"), files)]

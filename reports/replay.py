@@ -138,7 +138,7 @@ def _outcome(request: ReplayRequest, verdict: Verdict) -> dict[str, Any]:
         "report": {key: report[key] for key in MEASURED_KEYS},
         "columns": {
             "weakest_gate": weakest.cell.gate if weakest else "",
-            "weakest_margin": repr(weakest.weakest.comfort) if weakest and weakest.weakest else "",
+            "weakest_margin": "" if verdict.weakest_steps is None else repr(verdict.weakest_steps),
             **audit.headline(verdict),
         },
     }

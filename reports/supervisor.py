@@ -12,7 +12,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 from engines.digest import sha256_file
 from engines.errors import StageGateError
@@ -146,14 +146,17 @@ def carry(run: Run, registry: Registry, terminal: TextIO) -> tuple[Verdict, Row]
     child, environment = gates_in_child(run, terminal)
     facts = pack_facts(run, child)
     verdict = overrule(judge(run_cells(run), returned(run, child)), after_the_run(run))
+    windows: list[dict[str, Any]] = []
     try:
-        audit.write_stage_files(run.partial, facts, open_study(run.entry.candidate, run.entry.places.workspace.cache))
+        study = open_study(run.entry.candidate, run.entry.places.workspace.cache)
+        audit.write_stage_files(run.partial, facts, study)
+        windows = audit.window_rows(run.stage, study)
         derived = measure_apart(run.partial, environment, run.entry.request.repository)
     except StageGateError as error:
         verdict = overrule(verdict, [f"the stage's files could not be derived: {error}"])
     else:
         verdict = overrule(verdict, contradictions(verdict, derived))
-    report = audit.write_report(run.partial, run.final, facts, verdict)
+    report = audit.write_report(run.partial, run.final, facts, verdict, windows)
     manifest_sha256 = audit.write_manifest(run.partial)
     publish_directory(run.partial, run.final)
     finished = registry.append("FINISHED", finished_fields(run, verdict, report, manifest_sha256))
@@ -270,7 +273,7 @@ def finished_fields(run: Run, verdict: Verdict, report: Path, manifest_sha256: s
         "overall_pass": "true" if verdict.overall_pass else "false",
         "manifest_sha256": f"sha256:{manifest_sha256}",
         "weakest_gate": weakest.cell.gate if weakest else "",
-        "weakest_margin": repr(weakest.weakest.comfort) if weakest and weakest.weakest else "",
+        "weakest_margin": "" if verdict.weakest_steps is None else repr(verdict.weakest_steps),
         "report": run.entry.places.workspace.relative(report),
         **audit.headline(verdict),
     }

@@ -74,6 +74,12 @@ class Verdict:
         ]
         return min(candidates, key=lambda result: result.weakest.comfort if result.weakest else -math.inf, default=None)
 
+    @property
+    def weakest_steps(self) -> float | None:
+        """Margin of the weakest cell in steps of its scale; None without one, or where it was not measured."""
+        evidence = self.weakest.weakest if self.weakest else None
+        return evidence.comfort if evidence and math.isfinite(evidence.comfort) else None
+
 
 @dataclass(frozen=True, slots=True)
 class Returned:

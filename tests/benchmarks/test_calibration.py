@@ -11,9 +11,10 @@ from scipy.stats import binomtest
 
 from benchmarks import calibration
 from benchmarks.bench import Bench, Design, single_trial
-from benchmarks.calibration import families, main, power, rate, shuffled_real
+from benchmarks.calibration import families, main, power, shuffled_real
 from benchmarks.gate_runner import ask, hard_cells, policy, walk
 from benchmarks.planted_market import draw_scores, smoothed
+from benchmarks.rates import rate
 from engines.statistics import sharpe_ratio, student_t_of_mean
 from reports.evidence import Threshold
 

@@ -83,6 +83,20 @@ def test_a_gate_that_does_not_come_back_makes_the_run_incomplete(careless, warm,
     assert_recorded_incomplete(careless, warm, ended.status, ended.output)
 
 
+def test_a_figure_that_could_not_be_measured_is_a_recorded_failure(careless, warm):
+    plan(careless, "evidence('s0.policy_not_loosened', float('nan'))")
+    ended = warm.stage(careless, TAG, "s0")
+    assert ended.status == 1, ended.output
+    finished = careless.finished("s0")
+    assert (finished["verdict"], finished["weakest_gate"], finished["weakest_margin"]) == (
+        "FAIL",
+        "s0.policy_not_loosened",
+        "",
+    )
+    verified = warm.stagegate(careless, "verify")
+    assert verified.status == 0, verified.output
+
+
 def started_and_asleep(desk: Desk) -> subprocess.Popen[bytes]:
     """A run whose child sits in a gate."""
     plan(desk, SLEEP)
