@@ -352,6 +352,12 @@ def conftest_beside(ground: Ground) -> None:
     (ground.desk.candidate.parent / "conftest.py").write_text(HOOKS["trims items"], encoding="utf-8")
 
 
+def hidden_conftest(ground: Ground) -> None:
+    """A conftest.py beside the candidate that denies its name."""
+    losing(ground)
+    (ground.desk.candidate.parent / "conftest.py").write_text("del __file__\n", encoding="utf-8")
+
+
 def settings_beside(ground: Ground) -> None:
     """A pytest.ini in the repository, which would win over pyproject.toml."""
     ground.lose()
@@ -385,6 +391,7 @@ TREE: Final = (
     Attempt("an ignored module at the top", ignored("sitecustomize.py"), allowed=REFUSED),
     Attempt("a committed conftest.py in the stage", committed_conftest, allowed=REFUSED),
     Attempt("a conftest.py beside the candidate", conftest_beside, allowed=REFUSED),
+    Attempt("a conftest.py that denies its name", hidden_conftest, allowed=REFUSED),
     Attempt("a committed pytest.ini", settings_beside, allowed=REFUSED),
     Attempt("a dirty gate", lambda ground: ground.lose(), allowed=REFUSED),
     Attempt("a row without a test", row_without_test, allowed=NOT_BACK),
