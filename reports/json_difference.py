@@ -13,6 +13,9 @@ SHOWN_CHARACTERS: Final = 100
 DEEPEST: Final = 50
 """Levels that are descended into; below, two values are compared as they are spelled. No file of record is as deep."""
 
+ABSENT: Final = "nothing"
+"""What is shown of a key that one side lacks."""
+
 Difference = tuple[str, str, str]
 """The place, its one value and its other value, each as text."""
 
@@ -22,7 +25,11 @@ def differences(place: str, one: Any, other: Any, depth: int = 0) -> Iterator[Di
     if isinstance(one, dict) and isinstance(other, dict) and depth < DEEPEST:
         for key in dict.fromkeys((*other, *one)):
             below = f"{place}.{key}" if place else str(key)
-            yield from differences(below, one.get(key), other.get(key), depth + 1)
+            if key in one and key in other:
+                yield from differences(below, one[key], other[key], depth + 1)
+            else:
+                mine, theirs = (shown(spelled(side[key])) if key in side else ABSENT for side in (one, other))
+                yield below, mine, theirs
     elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other) and depth < DEEPEST:
         for number, (mine, theirs) in enumerate(zip(one, other, strict=True)):
             yield from differences(f"{place}[{number}]", mine, theirs, depth + 1)

@@ -284,7 +284,8 @@ def tagged_request(config: pytest.Config, repository: Path) -> RunRequest:
 def check_conftests(config: pytest.Config, repository: Path) -> None:
     """RequestRefused when pytest loaded a conftest.py that is not the repository's own."""
     own = repository / "conftest.py"
-    for path, _ in config.pluginmanager.list_name_plugin():  # a conftest.py is registered under its path, whatever it says of itself
+    # a conftest.py is registered under its path, whatever it says of itself
+    for path, _ in config.pluginmanager.list_name_plugin():
         if Path(path).name == "conftest.py" and Path(path).resolve() != own:
             raise RequestRefused(
                 f"pytest loaded {path}",
