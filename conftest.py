@@ -11,14 +11,14 @@ import pytest
 
 from engines.errors import StageGateError
 from fixtures.demo import ensure_market
-from reports import scope
-from reports.child import RUN_VARIABLE
-from reports.request import is_worker, runs_gates, tagged_request
-from reports.session import GateSession
-from reports.session import gate_session as session_of
-from reports.trials import earlier_looks, family_trials
+from reports.criteria.trials import earlier_looks, family_trials
+from reports.run import scope
+from reports.run.child import RUN_VARIABLE
+from reports.run.request import is_worker, runs_gates, tagged_request
+from reports.run.session import GateSession
+from reports.run.session import gate_session as session_of
 
-pytest_plugins = ("reports.plugin",)
+pytest_plugins = ("reports.run.plugin",)
 
 REPOSITORY = Path(__file__).resolve().parent
 DEMO_CANDIDATE = REPOSITORY / "fixtures" / "demo" / "candidate.toml"
@@ -29,7 +29,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """A tagged run goes to the supervisor; everything else is ordinary pytest."""
     if config.getoption("--decision-tag") is None or RUN_VARIABLE in os.environ:
         return None
-    from reports.supervisor import REFUSED, refusal_text, say, supervise
+    from reports.run.supervisor import REFUSED, refusal_text, say, supervise
 
     try:
         request = tagged_request(config, REPOSITORY)
@@ -45,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Gates without a session are rehearsed: on the candidate that is named, or on the embedded market."""
     if is_worker(config) or RUN_VARIABLE in os.environ or not runs_gates(config, REPOSITORY):
         return
-    from reports.rehearsal import rehearsal
+    from reports.run.rehearsal import rehearsal
 
     chosen = config.getoption("--candidate")
     candidate = config.invocation_params.dir / chosen if chosen else DEMO_CANDIDATE

@@ -21,7 +21,7 @@ from engines.statistics import MeanTest, sharpe_ratio, student_t_of_mean
 from engines.store import ArrayStore
 from engines.study import Study
 from engines.universe import build_universe
-from reports.trials import FamilyTrials, Trial, own_trials
+from reports.criteria.trials import FamilyTrials, Trial, own_trials
 
 
 @dataclass(frozen=True, slots=True)

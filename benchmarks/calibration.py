@@ -40,7 +40,7 @@ from engines.signals import momentum
 from engines.statistics import MeanTest, sharpe_ratio, student_t_of_mean
 from engines.store import ArrayStore
 from engines.study import Study
-from reports.trials import FamilyTrials, Trial
+from reports.criteria.trials import FamilyTrials, Trial
 
 SIGNIFICANT_T: Final = (2.0, 3.0)
 PERSISTENT_HALF_LIFE_DAYS: Final = 63.0

@@ -20,8 +20,8 @@ from unittest.mock import patch
 
 from engines.statistics import BootstrapInterval
 from engines.study import Study
-from reports.policy import POLICY_FILE, ExpectedCell, Policy, expected_cells, load_policy
-from reports.trials import FamilyTrials
+from reports.criteria.policy import POLICY_FILE, ExpectedCell, Policy, expected_cells, load_policy
+from reports.criteria.trials import FamilyTrials
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 NOT_ASKED: Final = ("s0.", "s1.dq.", "s1.no_lookahead", "s1.leak_control", "s2.no_skips", "s3.governance", "s4.")

@@ -14,5 +14,5 @@ if [ ! -x "$python" ]; then
 fi
 exec "$python" -I -c 'import sys
 sys.path.insert(0, sys.argv.pop(1))
-from reports.preflight import main
+from reports.run.preflight import main
 sys.exit(main())' "$root" "$@"

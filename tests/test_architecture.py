@@ -126,7 +126,9 @@ def test_functions_fit_a_screen_and_modules_have_names_of_the_field() -> None:
 
 
 def test_workers_import_nothing_that_only_reading_a_file_needs() -> None:
-    modules = "reports.plugin, engines.study, engines.statistics, engines.risk, engines.segments, engines.walk_forward"
+    modules = (
+        "reports.run.plugin, engines.study, engines.statistics, engines.risk, engines.segments, engines.walk_forward"
+    )
     script = f"import sys, {modules}\nprint([name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from engines.candidate import load_candidate
-from reports.chain import COLUMNS
-from reports.cli import build_parser
-from reports.gate_reference import CLOSER, REFERENCES, gate_reference, longest_start
-from reports.policy import POLICY_FILE, load_policy
-from reports.render import ReportHeader, report_json
-from reports.request import OWN_FLAGS, OWN_OPTIONS, PROCESS_OPTIONS, parse_request
-from reports.verdict import Verdict
-from reports.workspace import STAGES, DeskSettings
+from reports.criteria.policy import POLICY_FILE, load_policy
+from reports.criteria.verdict import Verdict
+from reports.desk.cli import build_parser
+from reports.desk.gate_reference import CLOSER, REFERENCES, gate_reference, longest_start
+from reports.pack.render import ReportHeader, report_json
+from reports.record.chain import COLUMNS
+from reports.record.workspace import STAGES, DeskSettings
+from reports.run.request import OWN_FLAGS, OWN_OPTIONS, PROCESS_OPTIONS, parse_request
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DOCS = REPOSITORY / "docs"
@@ -146,7 +146,7 @@ def found(name: str) -> bool:
 
 
 def test_the_gate_reference_is_fresh() -> None:
-    remedy = "run `python -m reports.gate_reference > docs/gates.md`"
+    remedy = "run `python -m reports.desk.gate_reference > docs/gates.md`"
     assert text_of(DOCS / "gates.md") == gate_reference(REPOSITORY), remedy
 
 

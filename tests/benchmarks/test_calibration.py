@@ -16,7 +16,7 @@ from benchmarks.gate_runner import ask, hard_cells, policy, walk
 from benchmarks.planted_market import draw_scores, smoothed
 from benchmarks.rates import rate
 from engines.statistics import sharpe_ratio, student_t_of_mean
-from reports.evidence import Threshold
+from reports.criteria.evidence import Threshold
 
 SMALL = Design(n_names=80, years=5)
 STRONG_EDGE = 8e-4

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from reports.workspace import STAGES
+from reports.record.workspace import STAGES
 from tests.end_to_end.desk import Desk, copy_repository, found_committee, new_desk, small_market
 from tests.end_to_end.warm import WarmInterpreter
 

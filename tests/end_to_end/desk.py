@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from engines.digest import sha256_file
 from fixtures.market import MarketSpec, make_market
-from reports.packet import PROMPTS
+from reports.pack.packet import PROMPTS
 
 SOURCE: Final = Path(__file__).resolve().parents[2]
 OWNER: Final = "olga"
@@ -182,7 +182,7 @@ class Desk:
 
     def stagegate(self, *arguments: str) -> Ended:
         """Run the stagegate command."""
-        return self._run([sys.executable, "-m", "reports.cli", *arguments, "--workspace", str(self.workspace)], {})
+        return self._run([sys.executable, "-m", "reports.desk.cli", *arguments, "--workspace", str(self.workspace)], {})
 
     def stage(self, tag: str, stage: str, *options: str) -> Ended:
         """Write the packet and run a stage, with owner and candidate at s0."""

@@ -15,7 +15,7 @@ import pytest
 
 from engines.digest import sha256_file
 from fixtures.plants import SIGNAL_PLANTS, write_signal
-from reports.packet import packet_template
+from reports.pack.packet import packet_template
 from tests.end_to_end.conftest import TAG, Road
 from tests.end_to_end.desk import CANDIDATE, CORES, OWNER, Desk, Ended, commit, rewrite
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from engines.digest import sha256_file
-from reports.registry import COLUMNS
-from reports.workspace import STAGES
+from reports.record.registry import COLUMNS
+from reports.record.workspace import STAGES
 from tests.end_to_end.conftest import TAG, Road
 from tests.end_to_end.desk import SOURCE, Desk
 

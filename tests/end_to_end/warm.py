@@ -32,7 +32,7 @@ def run(order):
         os.dup2(output.fileno(), 2)
     sys.argv = [order["program"], *order["arguments"]]
     if order["program"] == "stagegate":
-        from reports.cli import main
+        from reports.desk.cli import main
         raise SystemExit(main())
     raise SystemExit(int(pytest.main()))
 

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from reports.registry import Registry
+from reports.record.registry import Registry
 from tests.faults.campaign import conclude, in_scratch, spawn, wait_for
 from tests.reports.sample_record import begin, fields
 

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from reports.anchor import STATE_DIR_VARIABLE
+from reports.record.anchor import STATE_DIR_VARIABLE
 
 SHOWN = 20
 

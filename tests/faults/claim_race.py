@@ -6,9 +6,9 @@ import os
 import signal
 from pathlib import Path
 
-from reports.errors import RequestRefused
-from reports.registry import Registry
-from reports.workspace import Workspace
+from reports.record.errors import RequestRefused
+from reports.record.registry import Registry
+from reports.record.workspace import Workspace
 from tests.faults.campaign import conclude, count_from_command_line, in_scratch, spawn, wait_for
 from tests.reports.sample_record import begin, fields
 

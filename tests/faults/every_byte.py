@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from reports.chain import GENESIS, HEADER, cell_text, link, read_chain
+from reports.record.chain import GENESIS, HEADER, cell_text, link, read_chain
 from tests.faults.campaign import conclude, count_from_command_line
 from tests.reports.sample_record import fields
 

@@ -16,7 +16,7 @@ from textwrap import indent
 from typing import Final
 
 from engines.digest import sha256_bytes, sha256_file
-from reports.chain import COLUMNS, link, read_chain
+from reports.record.chain import COLUMNS, link, read_chain
 from tests.end_to_end.desk import COMMITTEE, OWNER, clean_environment, git, rewrite
 from tests.faults.tiny_suite import TAG, Attempt, Ground, Outcome
 
@@ -127,7 +127,7 @@ HONEST: Final = (
 SELECTIONS: Final = (
     ("-k", "share"), ("-m", "fast"), ("--deselect", "gates/s0/test_tiny.py::test_edge"), ("--ignore", "gates/s0/test_tiny.py"), ("--ignore-glob=*tiny*",), ("--lf",), ("--nf",),
     ("--sw",), ("-x",), ("--maxfail=1",), ("--collect-only",), ("--setup-plan",), ("--setup-only",), ("-c", "/dev/null"), ("-o", "addopts=--collect-only"), ("-o", "testpaths=docs"),
-    ("--noconftest",), ("-p", "no:reports.plugin"), ("-p", "no:json-report"), ("--assert=plain",), ("--runxfail",), ("--rootdir=/tmp",), ("--import-mode=importlib",),
+    ("--noconftest",), ("-p", "no:reports.run.plugin"), ("-p", "no:json-report"), ("--assert=plain",), ("--runxfail",), ("--rootdir=/tmp",), ("--import-mode=importlib",),
     ("--continue-on-collection-errors",), ("--cost-multipliers", "1.0"), ("--cost-multipliers", "0,1.5,2.0"), ("--wf-shards", "1"), ("gates/s1",), ("--help",),
     ("--fixtures",), ("--json-report-file=/dev/null",), ("--decision-tag", "another"), ("-W", "ignore"), ("--confcutdir=/",), ("--unofficial=1",),
 )  # fmt: skip
@@ -214,12 +214,12 @@ GATES: Final = {
     "one of two conditions": replacing('    share = evidence("s0.both.share", 0.7, n_obs=9)\n', "    share = True\n"),
     "an unserialisable property": asserting('evidence.record("evidence", object())\nassert evidence("s0.edge", EDGE)\n'),
     "a bound of its own": asserting(
-        'from dataclasses import replace\nfrom reports.session import EvidenceRecorder\n'
+        'from dataclasses import replace\nfrom reports.run.session import EvidenceRecorder\n'
         'loose = tuple(replace(each, bound=-9.0) for each in evidence.cell.thresholds)\n'
         'assert EvidenceRecorder(replace(evidence.cell, thresholds=loose), evidence.record)("s0.edge", EDGE)\n'
     ),
     "a threshold that always holds": asserting(
-        'from reports.evidence import Threshold\nThreshold.holds = lambda self, value: True\nassert evidence("s0.edge", EDGE)\n'
+        'from reports.criteria.evidence import Threshold\nThreshold.holds = lambda self, value: True\nassert evidence("s0.edge", EDGE)\n'
     ),
     "death at import": replacing("\n\nEDGE", "\n\nimport os\n\nos._exit(0)\nEDGE"),
     "a fixture named evidence": replacing(TEST, f"import pytest\n\n\n@pytest.fixture\ndef evidence():\n    return lambda *args, **kwargs: True\n\n\n{TEST}"),
@@ -249,11 +249,11 @@ HOOKS: Final = {
         "    if not is_worker(session.config):\n        with run.stream_path.open('a') as stream:\n            stream.write('{\"event\": \"finished\", \"exit\": 0}\\n')\n"
     ),
     "drops failures from the stream": (
-        "from reports.stream import StreamWriter\nhonest = StreamWriter.write\n"
+        "from reports.criteria.stream import StreamWriter\nhonest = StreamWriter.write\n"
         "StreamWriter.write = lambda self, event, **rest: None if rest.get('outcome') == 'failed' else honest(self, event, **rest)\n"
     ),
     "calls failures passed in the stream": (
-        "from reports.stream import StreamWriter\nhonest = StreamWriter.write\n"
+        "from reports.criteria.stream import StreamWriter\nhonest = StreamWriter.write\n"
         "StreamWriter.write = lambda self, event, **rest: honest(self, event, **{**rest, **({'outcome': 'passed'} if 'outcome' in rest else {})})\n"
     ),
     "adds a test that nobody asked for": (

@@ -8,12 +8,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from reports.durable import load_json
-from reports.errors import RecordError, RequestRefused
-from reports.pack_check import parse_manifest
-from reports.recover import recover
-from reports.verify import verify_workspace
-from reports.workspace import Workspace
+from reports.record.durable import load_json
+from reports.record.errors import RecordError, RequestRefused
+from reports.record.workspace import Workspace
+from reports.verification.pack_check import parse_manifest
+from reports.verification.recover import recover
+from reports.verification.verify import verify_workspace
 from tests.faults.campaign import conclude, count_from_command_line, in_scratch
 from tests.reports.sample_record import begin, promote, run_stage, start
 

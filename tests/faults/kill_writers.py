@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from reports.anchor import witnesses
-from reports.recover import recover
-from reports.registry import Registry
-from reports.verify import verify_workspace
-from reports.workspace import Workspace
+from reports.record.anchor import witnesses
+from reports.record.registry import Registry
+from reports.record.workspace import Workspace
+from reports.verification.recover import recover
+from reports.verification.verify import verify_workspace
 from tests.faults.campaign import conclude, count_from_command_line, in_scratch, spawn, wait_for
 from tests.reports.sample_record import begin, run_stage
 

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.errors import StageGateError
-from reports.recover import recover
-from reports.registry import AnchorLagWarning, Registry
-from reports.verify import verify_workspace
-from reports.workspace import Workspace
+from reports.record.registry import AnchorLagWarning, Registry
+from reports.record.workspace import Workspace
+from reports.verification.recover import recover
+from reports.verification.verify import verify_workspace
 from tests.faults.campaign import conclude, count_from_command_line, in_scratch, spawn, wait_for
 from tests.reports.sample_record import begin, finish, rewrite, run_stage, start, write_pack
 

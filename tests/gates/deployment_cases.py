@@ -10,7 +10,7 @@ import numpy as np
 
 from engines.study import Study
 from engines.walk_forward import OutOfSample
-from reports.deployment_templates import NOTES, ROLLBACK, WATCHLIST
+from reports.deployment.templates import NOTES, ROLLBACK, WATCHLIST
 from tests.gates.case import Case, these
 from tests.gates.harness import Rehearsed, planted
 

@@ -24,12 +24,12 @@ import engines.study
 from engines.candidate import load_candidate
 from engines.study import Study, open_study
 from fixtures.market import MarketSpec, make_market
-from reports.child import RUN_VARIABLE, child_command, child_environment
-from reports.durable import dump_json
-from reports.rehearsal import rehearsal
-from reports.session import GateSession
-from reports.stream import read_stream
-from reports.verdict import CellResult, Returned, Verdict, judge, read_json_report
+from reports.criteria.stream import read_stream
+from reports.criteria.verdict import CellResult, Returned, Verdict, judge, read_json_report
+from reports.record.durable import dump_json
+from reports.run.child import RUN_VARIABLE, child_command, child_environment
+from reports.run.rehearsal import rehearsal
+from reports.run.session import GateSession
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 HONEST: Final = Path(__file__).with_name("honest.toml")

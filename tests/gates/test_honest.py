@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reports.workspace import STAGES
+from reports.record.workspace import STAGES
 
 
 @pytest.mark.parametrize("stage", STAGES)

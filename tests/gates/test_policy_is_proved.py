@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reports.policy import POLICY_FILE, load_policy
+from reports.criteria.policy import POLICY_FILE, load_policy
 from tests.gates.harness import REPOSITORY
 from tests.gates.test_planted_defects import CASES
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-import reports.rehearsal
-import reports.signing
-from reports.errors import RequestRefused, SigningError
-from reports.workspace import STAGES
+import reports.committee.signing
+import reports.run.rehearsal
+from reports.record.errors import RequestRefused, SigningError
+from reports.record.workspace import STAGES
 
 
 def test_a_loosened_threshold_is_refused_before_anything_is_frozen(bench):
@@ -30,15 +30,15 @@ def test_a_tightened_threshold_is_judged(bench):
 
 
 def test_an_owner_cannot_sign(bench, monkeypatch):
-    monkeypatch.setattr(reports.rehearsal, "OWNER", reports.rehearsal.COMMITTEE[0])
+    monkeypatch.setattr(reports.run.rehearsal, "OWNER", reports.run.rehearsal.COMMITTEE[0])
     with pytest.raises(SigningError, match="owner"), bench.rehearsed(bench.candidate({})):
         pytest.fail("the owner's signature was taken")
 
 
 def test_an_owners_signature_that_was_taken_nevertheless_does_not_count(bench, monkeypatch):
     """A signing tool that does not look: the gate does."""
-    monkeypatch.setattr(reports.rehearsal, "OWNER", reports.rehearsal.COMMITTEE[0])
-    monkeypatch.setattr(reports.signing, "_demand_may_sign", lambda *_: None)
+    monkeypatch.setattr(reports.run.rehearsal, "OWNER", reports.run.rehearsal.COMMITTEE[0])
+    monkeypatch.setattr(reports.committee.signing, "_demand_may_sign", lambda *_: None)
     with bench.rehearsed(bench.candidate({})) as rehearsed:
         run = rehearsed.run("s4")
     assert run.broken("hard") == {"s4.sign_off"}
@@ -47,7 +47,9 @@ def test_an_owners_signature_that_was_taken_nevertheless_does_not_count(bench, m
 
 
 def test_production_gates_without_a_passed_s2_fail_governance(bench, monkeypatch):
-    monkeypatch.setattr(reports.rehearsal, "STAGES", {stage: name for stage, name in STAGES.items() if stage != "s2"})
+    monkeypatch.setattr(
+        reports.run.rehearsal, "STAGES", {stage: name for stage, name in STAGES.items() if stage != "s2"}
+    )
     with bench.rehearsed(bench.candidate({})) as rehearsed:
         run = rehearsed.run("s3")
     assert run.broken("hard") == {"s3.governance"}

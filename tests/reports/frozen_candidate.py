@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from engines.candidate import Candidate, load_candidate
-from reports.codetree import CodeTree
-from reports.durable import dump_json, write_new
-from reports.freeze import Freeze, Places, build_freeze, parse_freeze
-from reports.workspace import Workspace
+from reports.criteria.codetree import CodeTree
+from reports.criteria.freeze import Freeze, Places, build_freeze, parse_freeze
+from reports.record.durable import dump_json, write_new
+from reports.record.workspace import Workspace
 
 TAG: Final = "frozen-1"
 CODE: Final = CodeTree("git:" + "1" * 40, "2" * 64, "3" * 64, ())

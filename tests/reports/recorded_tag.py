@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from engines.digest import sha256_bytes
-from reports.durable import dump_json, make_directory, write_new
-from reports.registry import Registry, Row
-from reports.workspace import STAGES, Workspace
+from reports.record.durable import dump_json, make_directory, write_new
+from reports.record.registry import Registry, Row
+from reports.record.workspace import STAGES, Workspace
 
 HASH = sha256_bytes(b"frozen")
 

@@ -6,9 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from engines.digest import sha256_bytes
-from reports.durable import dump_json, is_there, make_directory, publish_directory, read_regular, replace, write_new
-from reports.registry import Registry, Row
-from reports.workspace import STAGES, Workspace
+from reports.record.durable import (
+    dump_json,
+    is_there,
+    make_directory,
+    publish_directory,
+    read_regular,
+    replace,
+    write_new,
+)
+from reports.record.registry import Registry, Row
+from reports.record.workspace import STAGES, Workspace
 
 COMMIT = "git:" + "c0ffee" * 6 + "abcd"
 DIGEST = "sha256:" + "d1" * 32

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from reports.anchor import AnchorUnreachableError, FileAnchor, GitAnchor, Head, StateMemory, witnesses
-from reports.chain import COLUMNS, GENESIS, HEADER, Row, link
-from reports.errors import RecordError, RequestRefused
-from reports.recover import recover
-from reports.registry import AnchorLagWarning, Registry
-from reports.verify import verify_workspace
-from reports.workspace import Workspace
+from reports.record.anchor import AnchorUnreachableError, FileAnchor, GitAnchor, Head, StateMemory, witnesses
+from reports.record.chain import COLUMNS, GENESIS, HEADER, Row, link
+from reports.record.errors import RecordError, RequestRefused
+from reports.record.registry import AnchorLagWarning, Registry
+from reports.record.workspace import Workspace
+from reports.verification.recover import recover
+from reports.verification.verify import verify_workspace
 from tests.reports.sample_record import begin, promote, rewrite, run_stage, start
 
 

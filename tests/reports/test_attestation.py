@@ -24,8 +24,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engines.digest import canonical_json, sha256_bytes, sha256_file
-from reports import cli
-from reports.attestation import (
+from reports.desk import cli
+from reports.record.durable import dump_json, publish_directory, write_new
+from reports.record.errors import RequestRefused, SigningError
+from reports.record.registry import Registry, Row
+from reports.record.workspace import STAGES, Workspace
+from reports.verification.attestation import (
     PREDICATE_TYPE,
     STATEMENT_TYPE,
     attest_tag,
@@ -35,11 +39,7 @@ from reports.attestation import (
     folder_of,
     path_of,
 )
-from reports.dsse import Envelope, key_id, pre_authentication_encoding, read_private_key
-from reports.durable import dump_json, publish_directory, write_new
-from reports.errors import RequestRefused, SigningError
-from reports.registry import Registry, Row
-from reports.workspace import STAGES, Workspace
+from reports.verification.dsse import Envelope, key_id, pre_authentication_encoding, read_private_key
 from tests.reports.sample_record import begin, fields, report_of, start
 
 TAG = "momentum-01"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.child import (
+from reports.run.child import (
     PASSED_ON,
     PLUGINS,
     RUN_VARIABLE,
@@ -108,7 +108,7 @@ def test_whoever_watches_may_leave(tmp_path):
 SUPERVISOR = """
 import os, sys
 from pathlib import Path
-from reports.child import run_child
+from reports.run.child import run_child
 
 body = "import time, signal; {handler}; print('ready', flush=True); time.sleep(60)"
 ended = run_child([sys.executable, "-c", body], dict(os.environ), Path.cwd(), Path(sys.argv[1]), sys.stdout)

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from reports import cli
-from reports.deployment_templates import NOTES, ROLLBACK, WATCHLIST
-from reports.packet import PROMPTS
-from reports.registry import Registry
-from reports.statement import signatures_folder
-from reports.workspace import Workspace
+from reports.committee.statement import signatures_folder
+from reports.deployment.templates import NOTES, ROLLBACK, WATCHLIST
+from reports.desk import cli
+from reports.pack.packet import PROMPTS
+from reports.record.registry import Registry
+from reports.record.workspace import Workspace
 from tests.reports.recorded_tag import PASSING, cell, gate, new_workspace, record_passes, record_stage
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -332,7 +332,7 @@ def test_a_mistake_in_the_desks_settings_is_a_message(workspace: Workspace, type
 
 def test_the_command_runs_as_a_process_and_stays_light(workspace: Workspace) -> None:
     record_passes(workspace, TAG, ("s0",), gates=PASSING)
-    code = "import sys; from reports.cli import main; status = main(); heavy = {'pandas', 'pandera', 'pyarrow', 'scipy', 'pytest'} & set(sys.modules); "
+    code = "import sys; from reports.desk.cli import main; status = main(); heavy = {'pandas', 'pandera', 'pyarrow', 'scipy', 'pytest'} & set(sys.modules); "
     command = [
         sys.executable,
         "-c",
@@ -351,7 +351,7 @@ def test_a_reader_that_stops_reading_is_no_error(workspace: Workspace) -> None:
     record_passes(workspace, TAG, ("s0",))
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "reports.cli", "status", "--workspace", str(workspace.root)]
+    command = [sys.executable, "-m", "reports.desk.cli", "status", "--workspace", str(workspace.root)]
     done = subprocess.run(
         command, cwd=REPOSITORY, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60, check=False
     )

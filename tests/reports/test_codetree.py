@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from reports.codetree import code_as_it_is, inspect_code
-from reports.errors import RequestRefused
+from reports.criteria.codetree import code_as_it_is, inspect_code
+from reports.record.errors import RequestRefused
 from tests.end_to_end.desk import commit, git
 
 GATE = "gates/s0/test_a.py"
@@ -20,7 +20,14 @@ GATE = "gates/s0/test_a.py"
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     root = tmp_path / "repository"
-    for name in (GATE, "engines/ic.py", "reports/verdict.py", "fixtures/market.py", "conftest.py", "README.md"):
+    for name in (
+        GATE,
+        "engines/ic.py",
+        "reports/criteria/verdict.py",
+        "fixtures/market.py",
+        "conftest.py",
+        "README.md",
+    ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(f"# {name}\n", encoding="utf-8")
     (root / ".gitignore").write_text("__pycache__/\n*.pyc\n/private.py\n", encoding="utf-8")

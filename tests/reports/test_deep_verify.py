@@ -18,15 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engines.digest import sha256_bytes
-from reports import deep_verify as deep
-from reports.chain import GENESIS, HEADER, Chain, Row, link, read_chain
-from reports.deep_verify import DeepVerification
-from reports.freeze import Freeze, Places
-from reports.json_difference import differences
-from reports.reconstruction import Mirror, recorded_run
-from reports.replay_comparison import Mismatch, Recorded, Replayed, Uncompared, compare
-from reports.verify import verify_workspace
-from reports.workspace import STAGES, Workspace
+from reports.criteria.freeze import Freeze, Places
+from reports.record.chain import GENESIS, HEADER, Chain, Row, link, read_chain
+from reports.record.json_difference import differences
+from reports.record.workspace import STAGES, Workspace
+from reports.reexecution import deep_verify as deep
+from reports.reexecution.deep_verify import DeepVerification
+from reports.reexecution.reconstruction import Mirror, recorded_run
+from reports.reexecution.replay_comparison import Mismatch, Recorded, Replayed, Uncompared, compare
+from reports.verification.verify import verify_workspace
 from tests.end_to_end.conftest import TAG, Road, road
 from tests.end_to_end.desk import SETTINGS, Desk, git
 from tests.reports.test_attestation import write_key

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports import deployment
-from reports.deployment_templates import (
+from reports.deployment import readiness
+from reports.deployment.templates import (
     NOTE_PROMPTS,
     NOTES,
     ROLLBACK,
@@ -23,10 +23,10 @@ from reports.deployment_templates import (
     templates,
     write_stage_files,
 )
-from reports.errors import RequestRefused
-from reports.registry import Registry
-from reports.triggers import METRICS, Returns, Trigger, evaluate, planted_breach
-from reports.workspace import Workspace
+from reports.deployment.triggers import METRICS, Returns, Trigger, evaluate, planted_breach
+from reports.record.errors import RequestRefused
+from reports.record.registry import Registry
+from reports.record.workspace import Workspace
 from tests.reports.recorded_tag import HASH, cell, gate, new_workspace, record_passes, record_stage
 
 TAG = "mom-2026-01"
@@ -75,26 +75,26 @@ def change(workspace: Workspace, name: str, old: str, new: str) -> None:
 
 
 def test_written_files_hold(desk: Workspace) -> None:
-    assert deployment.deployment_note_faults(desk, TAG, HASH) == ()
-    watchlist = deployment.read_watchlist(desk, TAG)
+    assert readiness.deployment_note_faults(desk, TAG, HASH) == ()
+    watchlist = readiness.read_watchlist(desk, TAG)
     assert (len(watchlist.metrics), watchlist.faults) == (4, ())
-    rollback = deployment.judge_rollback(desk, TAG, market())
+    rollback = readiness.judge_rollback(desk, TAG, market())
     assert (rollback.n_triggers, rollback.n_hard, rollback.faults) == (3, 2, ())
-    assert deployment.unwritten_files(desk, TAG, FREEZE) == ()
+    assert readiness.unwritten_files(desk, TAG, FREEZE) == ()
 
 
 def test_templates_are_refused_until_they_are_written(desk: Workspace) -> None:
     for name, text in templates(TAG, FREEZE, FIGURES).items():
         put(desk, name, text)
-    assert deployment.deployment_note_faults(desk, TAG, HASH) == tuple(
+    assert readiness.deployment_note_faults(desk, TAG, HASH) == tuple(
         f"'## {heading}' is not written" for heading in NOTE_PROMPTS
     )
-    assert deployment.read_watchlist(desk, TAG).metrics == ()
-    assert all("owner" in fault for fault in deployment.read_watchlist(desk, TAG).faults)
-    rollback = deployment.judge_rollback(desk, TAG, market())
+    assert readiness.read_watchlist(desk, TAG).metrics == ()
+    assert all("owner" in fault for fault in readiness.read_watchlist(desk, TAG).faults)
+    rollback = readiness.judge_rollback(desk, TAG, market())
     assert rollback.n_hard == 0
     assert all("action" in fault for fault in rollback.faults)
-    assert {fault.partition(":")[0] for fault in deployment.unwritten_files(desk, TAG, FREEZE)} == {
+    assert {fault.partition(":")[0] for fault in readiness.unwritten_files(desk, TAG, FREEZE)} == {
         NOTES,
         WATCHLIST,
         ROLLBACK,
@@ -115,11 +115,11 @@ def test_templates_are_toml_with_bounds_from_the_record(figures: Figures) -> Non
 
 def test_rehearsal_files_pass_on_any_candidate(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    deployment.write_rehearsal_files(workspace, TAG, HASH)
-    assert deployment.unwritten_files(workspace, TAG, HASH) == ()
+    readiness.write_rehearsal_files(workspace, TAG, HASH)
+    assert readiness.unwritten_files(workspace, TAG, HASH) == ()
     for seed in range(3):
         for scale in (0.1, 1.0, 5.0):
-            rollback = deployment.judge_rollback(workspace, TAG, scale * market(seed=seed))
+            rollback = readiness.judge_rollback(workspace, TAG, scale * market(seed=seed))
             assert (rollback.n_hard, rollback.faults) == (1, ())
 
 
@@ -168,7 +168,7 @@ def test_s4_brings_the_deployment_files_with_the_measured_figures(tmp_path: Path
 )
 def test_notes_are_written_and_name_exactly_the_freeze(desk: Workspace, old: str, new: str, fault: str) -> None:
     change(desk, NOTES, old, new)
-    assert any(fault in found for found in deployment.deployment_note_faults(desk, TAG, HASH))
+    assert any(fault in found for found in readiness.deployment_note_faults(desk, TAG, HASH))
 
 
 # ------------------------------------------------------------------------------------------------ toml files
@@ -193,7 +193,7 @@ def test_notes_are_written_and_name_exactly_the_freeze(desk: Workspace, old: str
 )
 def test_a_malformed_watchlist_names_its_fault(desk: Workspace, old: str, new: str, fault: str) -> None:
     change(desk, WATCHLIST, old, new)
-    watchlist = deployment.read_watchlist(desk, TAG)
+    watchlist = readiness.read_watchlist(desk, TAG)
     assert any(fault in found for found in watchlist.faults), watchlist.faults
 
 
@@ -206,9 +206,9 @@ def test_every_file_has_an_answer(desk: Workspace, content: Any) -> None:
             path.symlink_to("/etc/hostname")
         elif content is not None:
             path.write_bytes(content)
-    assert deployment.deployment_note_faults(desk, TAG, HASH)
-    assert deployment.read_watchlist(desk, TAG).faults
-    assert deployment.judge_rollback(desk, TAG, market()).faults
+    assert readiness.deployment_note_faults(desk, TAG, HASH)
+    assert readiness.read_watchlist(desk, TAG).faults
+    assert readiness.judge_rollback(desk, TAG, market()).faults
 
 
 # ------------------------------------------------------------------------------------------------ triggers
@@ -319,17 +319,17 @@ def test_a_planted_breach_keeps_the_past_and_wealth_above_nothing(values: list[f
 )
 def test_a_trigger_that_does_not_work_is_a_fault(desk: Workspace, old: str, new: str, fault: str) -> None:
     change(desk, ROLLBACK, old, new)
-    rollback = deployment.judge_rollback(desk, TAG, market(500))
+    rollback = readiness.judge_rollback(desk, TAG, market(500))
     assert any(fault in found for found in rollback.faults), rollback.faults
 
 
 def test_a_broken_hard_trigger_does_not_count(desk: Workspace) -> None:
     change(desk, ROLLBACK, "bound = 0.18", "bound = 0.999")
-    assert deployment.judge_rollback(desk, TAG, market()).n_hard == 1
+    assert readiness.judge_rollback(desk, TAG, market()).n_hard == 1
 
 
 @pytest.mark.parametrize("returns", [np.array([]), np.array([0.01]), np.array([0.01, np.nan, 0.02])])
 def test_returns_that_cannot_be_judged_are_a_fault(desk: Workspace, returns: Returns) -> None:
-    rollback = deployment.judge_rollback(desk, TAG, returns)
+    rollback = readiness.judge_rollback(desk, TAG, returns)
     assert rollback.n_hard == 0
     assert "the out-of-sample returns are" in rollback.faults[-1]

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports import durable
-from reports.durable import (
+from reports.record import durable
+from reports.record.durable import (
     dump_json,
     is_locked,
     load_json,
@@ -24,7 +24,7 @@ from reports.durable import (
     replace,
     write_new,
 )
-from reports.errors import RecordError
+from reports.record.errors import RecordError
 
 JSON_VALUES = st.recursive(
     st.none()

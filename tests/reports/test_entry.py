@@ -9,8 +9,12 @@ from tempfile import mkdtemp
 
 import pytest
 
-from reports.codetree import inspect_code
-from reports.entry import (
+from reports.criteria.codetree import inspect_code
+from reports.pack.packet import packet_template
+from reports.record.errors import RequestRefused
+from reports.record.registry import Registry, Row
+from reports.record.workspace import Workspace
+from reports.run.entry import (
     candidate_history,
     check_choices,
     check_code,
@@ -22,11 +26,7 @@ from reports.entry import (
     check_writable,
     last_unpassed,
 )
-from reports.errors import RequestRefused
-from reports.packet import packet_template
-from reports.registry import Registry, Row
-from reports.request import RunRequest
-from reports.workspace import Workspace
+from reports.run.request import RunRequest
 from tests.reports.frozen_candidate import lay_out
 from tests.reports.recorded_tag import new_workspace, record_stage
 
@@ -303,6 +303,6 @@ def test_the_code_that_runs_is_the_code_that_is_checked(tmp_path):
 def test_dirt_is_named_up_to_five_entries(monkeypatch, pytestconfig):
     root = pytestconfig.rootpath
     dirty = replace(inspect_code(root), dirt=tuple(f"modified: {number}.py" for number in range(8)))
-    monkeypatch.setattr("reports.entry.inspect_code", lambda repository: dirty)
+    monkeypatch.setattr("reports.run.entry.inspect_code", lambda repository: dirty)
     with pytest.raises(RequestRefused, match=r"modified: 4\.py; and 3 more"):
         check_code(root)

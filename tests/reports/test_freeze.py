@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from reports.durable import dump_json, write_new
-from reports.errors import RecordError, RequestRefused
-from reports.freeze import DIFFERENCE_PARTS, difference, drift, parse_freeze, read_freeze
-from reports.workspace import Workspace
+from reports.criteria.freeze import DIFFERENCE_PARTS, difference, drift, parse_freeze, read_freeze
+from reports.record.durable import dump_json, write_new
+from reports.record.errors import RecordError, RequestRefused
+from reports.record.workspace import Workspace
 from tests.reports.frozen_candidate import CODE, NO_HISTORY, TAG, Frozen, lay_out
 
 PACKAGES = "4" * 64

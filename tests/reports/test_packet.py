@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.errors import RequestRefused
-from reports.packet import HEADINGS, PROMPTS, check_human_parts, complete, packet_template, write_template
-from reports.workspace import STAGES, Workspace
+from reports.pack.packet import HEADINGS, PROMPTS, check_human_parts, complete, packet_template, write_template
+from reports.record.errors import RequestRefused
+from reports.record.workspace import STAGES, Workspace
 
 TAG, STAGE = "mom-2026-01", "s1"
 WRITTEN = {

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from reports.child import PLUGINS, RUN_VARIABLE
-from reports.durable import dump_json, write_new
-from reports.session import GateSession, judged_cells
-from reports.stream import Stream, read_stream
-from reports.verdict import Returned, Verdict, judge, read_json_report
+from reports.criteria.stream import Stream, read_stream
+from reports.criteria.verdict import Returned, Verdict, judge, read_json_report
+from reports.record.durable import dump_json, write_new
+from reports.run.child import PLUGINS, RUN_VARIABLE
+from reports.run.session import GateSession, judged_cells
 from tests.reports.frozen_candidate import TAG, Frozen, lay_out
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -221,7 +221,7 @@ def test_a_session_survives_its_run_file(gates):
 
 def test_outside_a_gate_session_the_plugin_changes_nothing(tmp_path):
     (tmp_path / "test_plain.py").write_text("def test_plain():\n    assert True\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-p", "reports.plugin", "-p", "no:cacheprovider", "-q"]
+    command = [sys.executable, "-m", "pytest", "-p", "reports.run.plugin", "-p", "no:cacheprovider", "-q"]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout

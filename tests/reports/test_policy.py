@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.errors import RecordError
-from reports.policy import (
+from reports.criteria.policy import (
     POLICY_FILE,
     cell_parameters,
     expected_cells,
@@ -16,6 +15,7 @@ from reports.policy import (
     parameter_id,
     shard_names,
 )
+from reports.record.errors import RecordError
 from tests.reports.frozen_candidate import POLICY, Frozen, lay_out
 
 

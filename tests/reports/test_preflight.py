@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from engines.errors import StageGateError
-from reports.codetree import CodeTree
-from reports.freeze import Places
-from reports.machine import Machine
-from reports.preflight import (
+from reports.criteria.codetree import CodeTree
+from reports.criteria.freeze import Places
+from reports.criteria.machine import Machine
+from reports.record.registry import Registry
+from reports.record.workspace import Workspace
+from reports.run.preflight import (
     Preflight,
     alive_check,
     code_check,
@@ -27,8 +29,6 @@ from reports.preflight import (
     preflight,
     record_check,
 )
-from reports.registry import Registry
-from reports.workspace import Workspace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STRONG = Machine(cores=16, memory_gb=128.0, system="Linux x86_64", python="3.11.9")
@@ -158,7 +158,7 @@ def test_a_missing_freeze_and_a_bad_tag_stop(workspace: Workspace, repository: P
 def test_what_the_freeze_pins_is_compared(
     workspace: Workspace, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from reports import preflight as module
+    from reports.run import preflight as module
 
     seen: list[CodeTree] = []
 
@@ -188,7 +188,7 @@ def test_outside_git_the_code_check_gives_the_reason_and_the_others_still_answer
 
 
 def test_an_honest_workspace_is_ready(workspace: Workspace, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reports.preflight.installed_packages", lambda: locked_versions(LOCK))
+    monkeypatch.setattr("reports.run.preflight.installed_packages", lambda: locked_versions(LOCK))
     found = preflight(Places(workspace, repository), None, machine=STRONG, min_free_gb=0.0)
     assert found.reasons == ()
     document = found.to_json()
@@ -199,7 +199,7 @@ def test_an_honest_workspace_is_ready(workspace: Workspace, repository: Path, mo
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
     return subprocess.run(
-        [sys.executable, "-m", "reports.preflight", *arguments],
+        [sys.executable, "-m", "reports.run.preflight", *arguments],
         cwd=REPOSITORY,
         env=environment,
         capture_output=True,

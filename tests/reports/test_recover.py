@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from reports.errors import RecordError
-from reports.recover import Recovery, recover
-from reports.registry import Registry
-from reports.verify import verify_workspace
-from reports.workspace import Workspace
+from reports.record.errors import RecordError
+from reports.record.registry import Registry
+from reports.record.workspace import Workspace
+from reports.verification.recover import Recovery, recover
+from reports.verification.verify import verify_workspace
 from tests.faults import kill_writers, syscall_faults
 from tests.reports.sample_record import begin, rewrite, run_stage, start, write_pack
 
@@ -98,7 +98,7 @@ def test_a_failure_that_cannot_be_read_waits(
 
     with monkeypatch.context() as device:
         device.setattr(os, "open", failing)
-        device.setattr("reports.pack_check.sha256_file", lambda path: str(failing(path, os.O_RDONLY)))
+        device.setattr("reports.verification.pack_check.sha256_file", lambda path: str(failing(path, os.O_RDONLY)))
         with pytest.raises(RecordError, match="cannot be read"):
             recover(workspace)
     assert len(Registry(workspace.root).rows()) == 3

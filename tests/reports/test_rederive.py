@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from engines.statistics import student_t_of_mean
-from reports.durable import dump_json, write_new
-from reports.errors import RecordError
-from reports.evidence import Evidence, Threshold
-from reports.policy import ExpectedCell
-from reports.rederive import contradictions, measure, measure_apart
-from reports.stored_returns import daily_ic_csv
-from reports.verdict import CellResult, Verdict
+from reports.criteria.evidence import Evidence, Threshold
+from reports.criteria.policy import ExpectedCell
+from reports.criteria.verdict import CellResult, Verdict
+from reports.pack.stored_returns import daily_ic_csv
+from reports.record.durable import dump_json, write_new
+from reports.record.errors import RecordError
+from reports.run.rederive import contradictions, measure, measure_apart
 from tests.reports.frozen_candidate import lay_out
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.chain import (
+from reports.record.chain import (
     COLUMNS,
     GENESIS,
     HEADER,
@@ -26,10 +26,10 @@ from reports.chain import (
     read_chain,
     unmask,
 )
-from reports.errors import RecordError, RequestRefused
-from reports.ledger import Ledger
-from reports.registry import Registry, Row, lock_path
-from reports.workspace import Workspace
+from reports.record.errors import RecordError, RequestRefused
+from reports.record.ledger import Ledger
+from reports.record.registry import Registry, Row, lock_path
+from reports.record.workspace import Workspace
 from tests.faults import append_storm, claim_race, every_byte
 from tests.reports.sample_record import begin, fields, finish, promote, rewrite, run_stage, start
 

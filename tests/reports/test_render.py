@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.durable import dump_json
-from reports.evidence import Evidence, Threshold
-from reports.policy import ExpectedCell
-from reports.render import (
+from reports.criteria.evidence import Evidence, Threshold
+from reports.criteria.policy import ExpectedCell
+from reports.criteria.verdict import CellResult, Verdict
+from reports.pack.render import (
     ReportHeader,
     evidence_lines,
     failures,
@@ -24,7 +24,7 @@ from reports.render import (
     report_markdown,
     table_text,
 )
-from reports.verdict import CellResult, Verdict
+from reports.record.durable import dump_json
 
 FLOOR = Threshold("s3.shard_t", ">=", -1.65, "t", 1.0)
 LEVEL = Threshold("s3.sharpe.level", ">", 0.0, "annual", 0.5)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.errors import RequestRefused
-from reports.request import HARMLESS_VARIABLES, RunRequest, check_environment, parse_request
-from reports.workspace import check_tag
+from reports.record.errors import RequestRefused
+from reports.record.workspace import check_tag
+from reports.run.request import HARMLESS_VARIABLES, RunRequest, check_environment, parse_request
 
 
 @pytest.fixture

@@ -16,15 +16,14 @@ from typing import Any
 import pytest
 
 from engines.digest import sha256_bytes
-from reports import signing, sshsig
-from reports.clock import iso, utc_now
-from reports.committee import is_owner, parse_allowed_signers
-from reports.durable import make_directory
-from reports.errors import RecordError, RequestRefused, SigningError
-from reports.registry import Registry
-from reports.signing import SignOff
-from reports.statement import Statement, signatures_folder
-from reports.workspace import Workspace
+from reports.committee.allowed_signers import is_owner, parse_allowed_signers, signing, sshsig
+from reports.committee.signing import SignOff
+from reports.committee.statement import Statement, signatures_folder
+from reports.record.clock import iso, utc_now
+from reports.record.durable import make_directory
+from reports.record.errors import RecordError, RequestRefused, SigningError
+from reports.record.registry import Registry
+from reports.record.workspace import Workspace
 from tests.reports.recorded_tag import PASSING, cell, gate, new_workspace, record_passes, record_stage
 
 pytestmark = pytest.mark.skipif(

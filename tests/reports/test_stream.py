@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.evidence import Evidence, Threshold
-from reports.stream import Phase, StreamWriter, read_stream
+from reports.criteria.evidence import Evidence, Threshold
+from reports.criteria.stream import Phase, StreamWriter, read_stream
 
 FLOOR = Threshold("s3.shard_t", ">=", -1.65, "t", 1.0)
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports.evidence import Evidence, Threshold
-from reports.policy import ExpectedCell
-from reports.stream import Phase, Stream
-from reports.verdict import Returned, judge, overrule
+from reports.criteria.evidence import Evidence, Threshold
+from reports.criteria.policy import ExpectedCell
+from reports.criteria.stream import Phase, Stream
+from reports.criteria.verdict import Returned, judge, overrule
 
 FLOOR = Threshold("s3.shard_net_t", ">=", -1.65, "t", 1.0)
 RATIO = Threshold("s3.net_sharpe.windows", ">=", 0.6, "share", 0.1)

@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from reports.anchor import witnesses
-from reports.errors import RecordError
-from reports.pack_check import verify_pack
-from reports.recover import recover
-from reports.registry import Registry, Row, tell
-from reports.verify import Finding, verify_workspace
-from reports.workspace import Workspace
+from reports.record.anchor import witnesses
+from reports.record.errors import RecordError
+from reports.record.registry import Registry, Row, tell
+from reports.record.workspace import Workspace
+from reports.verification.pack_check import verify_pack
+from reports.verification.recover import recover
+from reports.verification.verify import Finding, verify_workspace
 from tests.faults import fuzz_readers
 from tests.faults.campaign import spawn
 from tests.reports.sample_record import begin, fields, promote, rewrite, run_stage, start, write_pack

@@ -1,0 +1,1 @@
+"""Who signed what: OpenSSH sign-offs over an S3 report."""

@@ -1,0 +1,1 @@
+"""Is it ready to deploy: notes, watchlist, rollback triggers."""

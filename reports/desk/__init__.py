@@ -1,0 +1,1 @@
+"""What a person sees: the stagegate command and the answers behind it."""

@@ -1,0 +1,1 @@
+"""What a run leaves behind: artifacts, audit pack, report, explainability packet, stored returns."""

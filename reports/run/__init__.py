@@ -1,0 +1,1 @@
+"""How a stage is run: request, entry, the supervised child, the pytest session inside it, the rehearsal."""

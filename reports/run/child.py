@@ -1,0 +1,147 @@
+"""The clean child: pytest started afresh, with an environment and a command line of the supervisor's own making, shown and logged as it runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Final, TextIO
+
+RUN_VARIABLE: Final = "STAGEGATE_RUN"
+"""Names the run file that tells a gate session what to run on; set by the supervisor or by a rehearsal, for the workers too."""
+
+PASSED_ON: Final = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "PATH",
+    "TMPDIR",
+    "STAGEGATE_STATE_DIR",
+    "SYSTEMROOT",
+    "VIRTUAL_ENV",
+)
+THREAD_VARIABLES: Final = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "ARROW_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+PLUGINS: Final = ("xdist.plugin", "pytest_metadata.plugin", "pytest_jsonreport.plugin", "reports.run.plugin")
+INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ESCAPES: Final = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRun:
+    """How the child ended: its exit status (negative: killed by that signal) and the signal that interrupted us, if any."""
+
+    exit_status: int
+    interrupted_by: str | None
+
+
+def child_environment(environ: Mapping[str, str], run_file: Path, threads_per_worker: int) -> dict[str, str]:
+    """The whole environment of the child; nothing else is inherited."""
+    clean = {name: environ[name] for name in PASSED_ON if name in environ}
+    clean |= {name: str(threads_per_worker) for name in THREAD_VARIABLES}
+    return clean | {
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTHONHASHSEED": "0",
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "TZ": "UTC",
+        RUN_VARIABLE: str(run_file),
+    }
+
+
+def child_command(
+    repository: Path, stage: str, processes: str, presentation: Sequence[str], json_report: Path
+) -> list[str]:
+    """The child's command line: the whole stage, from the repository's own configuration, with the plugins named one by one."""
+    plugins = [part for name in PLUGINS for part in ("-p", name)]
+    fixed = [f"gates/{stage}", "-c", str(repository / "pyproject.toml"), "--rootdir", str(repository), *plugins]
+    report = [
+        "--json-report",
+        f"--json-report-file={json_report}",
+        "--json-report-omit",
+        "log",
+        "streams",
+        "warnings",
+        "collectors",
+    ]
+    return [sys.executable, "-m", "pytest", *fixed, "-n", processes, *report, *presentation]
+
+
+def run_child(
+    command: Sequence[str], environment: Mapping[str, str], repository: Path, log: Path, terminal: TextIO
+) -> ChildRun:
+    """Run the child to its end; everything it prints goes to `terminal` as it comes and, without colour, to `log`.
+
+    SIGINT, SIGTERM and SIGHUP are passed on to the child's process group and remembered, so that an interrupted run is still recorded.
+    """
+    with log.open("xb") as logfile, _forwarding() as interrupted:
+        process = subprocess.Popen(
+            command,
+            cwd=repository,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        interrupted.group = process.pid
+        assert process.stdout is not None
+        for chunk in iter(lambda: os.read(process.stdout.fileno(), 65536), b""):  # type: ignore[union-attr]
+            logfile.write(_ESCAPES.sub(b"", chunk))
+            logfile.flush()
+            _show(terminal, chunk)
+        process.stdout.close()
+        status = process.wait()
+    return ChildRun(status, interrupted.name)
+
+
+def _show(terminal: TextIO, chunk: bytes) -> None:
+    try:
+        terminal.write(chunk.decode("utf-8", errors="replace"))
+        terminal.flush()
+    except BrokenPipeError:
+        # whoever watched has gone; the log still has everything and the run goes on
+        return
+
+
+class _Interruption:
+    """Passes a first interrupt on to the child's group as SIGINT and every further one as SIGKILL."""
+
+    def __init__(self) -> None:
+        self.group: int | None = None
+        self.name: str | None = None
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        forward = signal.SIGKILL if self.name else signal.SIGINT
+        self.name = signal.Signals(number).name
+        if self.group is not None:
+            try:
+                os.killpg(self.group, forward)
+            except ProcessLookupError:
+                return
+
+
+@contextmanager
+def _forwarding() -> Iterator[_Interruption]:
+    """Forward interrupts while the child runs; the former handlers return afterwards."""
+    interruption = _Interruption()
+    former = {number: signal.signal(number, interruption) for number in INTERRUPTS}
+    try:
+        yield interruption
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)

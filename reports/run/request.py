@@ -1,0 +1,301 @@
+"""What a person asked for, read against an allowlist before anything else happens.
+
+A tagged run accepts a stage folder, the options of this project, `-n` and pure presentation. Everything else could select, reorder, reconfigure
+or reload what is judged, and is refused by name rather than filtered: a person should know that it was not done.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from reports.record.errors import RequestRefused
+from reports.record.workspace import STAGES, check_tag
+
+OWN_OPTIONS: Final[dict[str, str]] = {
+    "--candidate": "candidate.toml to freeze (s0) or to rehearse",
+    "--decision-tag": "record this run under a tag; without it the run is a rehearsal and nothing is recorded",
+    "--owner": "who answers for the candidate (s0)",
+    "--workspace": "folder that holds runs/, gate_results/ and docs/production_research/ (default: the repository)",
+    "--supersedes": "the tag that this one replaces (s0, after a tag that did not pass)",
+    "--root-cause": 'why the superseded tag did not pass, as CLASS:"text"; data, code, parameter, environment, policy or external (s0)',
+    "--cost-multipliers": "which frozen multipliers are judged; must hold 1.5 and 2.0 (default: all)",
+    "--wf-shards": "states the number of shards; must equal the freeze",
+    "--threads": "total of compute threads, shared among workers (default: one a worker)",
+}
+OWN_FLAGS: Final[dict[str, str]] = {
+    "--unofficial": "let s2 or s3 run on a machine below the profile; the result is recorded and promotes nothing"
+}
+
+PRESENTATION_FLAGS: Final = frozenset(
+    {"-v", "-vv", "-vvv", "--verbose", "-q", "-qq", "--quiet", "--no-header", "--no-summary", "-l", "--showlocals"}
+)
+PRESENTATION_OPTIONS: Final = frozenset(
+    {"--tb", "--color", "--durations", "--durations-min", "-r", "--code-highlight", "--show-capture"}
+)
+PROCESS_OPTIONS: Final = frozenset({"-n", "--numprocesses"})
+
+HARMLESS_VARIABLES: Final = frozenset(
+    {
+        "PYTHONUNBUFFERED",
+        "PYTHONDONTWRITEBYTECODE",
+        "PYTHONIOENCODING",
+        "PYTHONUTF8",
+        "PYTHONFAULTHANDLER",
+        "PYTHONHASHSEED",
+        "PYTEST_VERSION",
+        "PYTEST_CURRENT_TEST",
+        "PYTEST_THEME",
+        "PYTEST_THEME_MODE",
+        "PYTEST_XDIST_WORKER",
+        "PYTEST_XDIST_WORKER_COUNT",
+        "PYTEST_XDIST_TESTRUNUID",
+    }
+)
+"""Variables of pytest and Python that cannot change what is judged (the child gets none of them): recorded, not refused."""
+
+GUARDED_PREFIXES: Final = ("PYTHON", "PYTEST", "LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT")
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """A tagged run as asked for, after the allowlist."""
+
+    stage: str
+    tag: str
+    workspace: Path
+    repository: Path
+    candidate: Path | None
+    owner: str | None
+    unofficial: bool
+    supersedes: str | None
+    root_cause: str | None
+    cost_multipliers: tuple[float, ...] | None
+    wf_shards: int | None
+    threads: int | None
+    processes: str
+    presentation: tuple[str, ...]
+    arguments: tuple[str, ...]
+    variables: Mapping[str, str]
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """The command line as the person typed it."""
+        return ("pytest", *self.arguments)
+
+
+def refuse(what: str, remedy: str, where: str = "command line") -> RequestRefused:
+    """A refusal of the command line or environment."""
+    return RequestRefused(what, where=where, remedy=remedy)
+
+
+def check_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The guarded variables that are set and harmless; RequestRefused for one that could change what runs."""
+    guarded = {name: value for name, value in environ.items() if name.startswith(GUARDED_PREFIXES)}
+    for name in sorted(guarded.keys() - HARMLESS_VARIABLES):
+        raise refuse(
+            f"the environment sets {name}, which can change what runs", f"unset {name} and repeat", where="environment"
+        )
+    if sys.flags.optimize:
+        raise refuse("python runs with -O, which removes assertions", "start python without -O", where="environment")
+    return guarded
+
+
+def _tokens(arguments: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """(option, value) or ("", positional) for each argument. RequestRefused for anything outside the allowlist."""
+    rest = iter(arguments)
+    for token in rest:
+        name, equals, value = token.partition("=")
+        if not token.startswith("-"):
+            yield "", token
+        elif name in OWN_OPTIONS.keys() | PROCESS_OPTIONS | PRESENTATION_OPTIONS:
+            found = value if equals else next(rest, None)
+            if found is None:
+                raise refuse(f"{name} has no value", f"write {name} VALUE")
+            yield name, found
+        elif token in OWN_FLAGS.keys() | PRESENTATION_FLAGS:
+            yield token, None
+        elif token[:2] in ("-n", "-r") and not token.startswith("--"):
+            yield token[:2], token[2:]
+        else:
+            raise refuse(
+                f"{token} may select, reorder, reconfigure or reload what is judged, and a tagged run takes none of it",
+                "leave it out, or rehearse without --decision-tag; a tagged run takes -n, -v, -q, --tb, --color, --durations and "
+                + ", ".join((*OWN_OPTIONS, *OWN_FLAGS)),
+            )
+
+
+def parse_request(
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    invocation_dir: Path,
+    repository: Path,
+    inifile: Path | None,
+) -> RunRequest:
+    """The request that a command line and an environment make. RequestRefused names the rule, what was found and what to do."""
+    variables = check_environment(environ)
+    options: dict[str, str] = {}
+    folders: list[str] = []
+    flags: set[str] = set()
+    presentation: list[str] = []
+    for name, value in _tokens(arguments):
+        if value is None:
+            (flags.add if name in OWN_FLAGS else presentation.append)(name)
+        elif not name:
+            folders.append(value)
+        elif name in PRESENTATION_OPTIONS:
+            presentation.extend((name + value,) if name == "-r" else (f"{name}={value}",))
+        elif name in options:
+            raise refuse(f"{name} stands twice", f"write {name} once")
+        else:
+            options[name] = value
+    if inifile is None or inifile.resolve() != (repository / "pyproject.toml").resolve():
+        raise refuse(
+            f"pytest took its configuration from {inifile}, expected pyproject.toml of the repository",
+            "run from the repository without -c",
+        )
+    return RunRequest(
+        stage=_stage(folders, invocation_dir, repository),
+        tag=check_tag(options["--decision-tag"]),
+        workspace=_folder(options.get("--workspace"), invocation_dir, repository),
+        repository=repository,
+        candidate=invocation_dir / options["--candidate"] if "--candidate" in options else None,
+        owner=_one_line(options, "--owner"),
+        unofficial="--unofficial" in flags,
+        supersedes=check_tag(options["--supersedes"]) if "--supersedes" in options else None,
+        root_cause=_one_line(options, "--root-cause"),
+        cost_multipliers=_multipliers(options.get("--cost-multipliers")),
+        wf_shards=_count(options, "--wf-shards"),
+        threads=_count(options, "--threads"),
+        processes=_processes(options),
+        presentation=tuple(presentation),
+        arguments=tuple(arguments),
+        variables=variables,
+    )
+
+
+def _stage(folders: Sequence[str], invocation_dir: Path, repository: Path) -> str:
+    wanted = ", ".join(f"gates/{stage}" for stage in STAGES)
+    if len(folders) != 1:
+        raise refuse(
+            f"a tagged run takes one stage folder, found {len(folders)}: {' '.join(folders) or 'none'}",
+            f"name one of {wanted}",
+        )
+    path = (invocation_dir / folders[0]).resolve()
+    for stage in STAGES:
+        if path == (repository / "gates" / stage).resolve():
+            return stage
+    raise refuse(
+        f"{folders[0]} is no stage folder of this repository",
+        f"name one of {wanted}; a part of a stage can only be rehearsed",
+    )
+
+
+def _folder(value: str | None, invocation_dir: Path, repository: Path) -> Path:
+    if value is None:
+        return repository
+    path = (invocation_dir / value).resolve()
+    if not path.is_dir():
+        raise refuse(f"the workspace {value} is no folder", "create it, or name an existing one", where="--workspace")
+    return path
+
+
+def _one_line(options: Mapping[str, str], name: str) -> str | None:
+    value = options.get(name)
+    if value is None:
+        return None
+    if not value.strip() or not value.isprintable() or len(value) > 500:
+        raise refuse(
+            f"{name} is empty, longer than 500 characters or holds control characters",
+            "write one plain line",
+            where=name,
+        )
+    return value.strip()
+
+
+def _multipliers(value: str | None) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    try:
+        found = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        raise refuse(
+            f"{value!r} is no list of multipliers", "write them as 1.5,2.0", where="--cost-multipliers"
+        ) from None
+    if not {1.5, 2.0} <= set(found) or len(set(found)) != len(found):
+        raise refuse(
+            f"{value!r} does not hold 1.5 and 2.0 once each",
+            "a run is judged at least at 1.5 and 2.0",
+            where="--cost-multipliers",
+        )
+    return tuple(sorted(found))
+
+
+def _count(options: Mapping[str, str], name: str) -> int | None:
+    value = options.get(name)
+    if value is None:
+        return None
+    if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 1024:
+        raise refuse(f"{value!r} is no number from 1 to 1024", f"write {name} 4", where=name)
+    return int(value)
+
+
+def _processes(options: Mapping[str, str]) -> str:
+    value = options.get("-n", options.get("--numprocesses", "0"))
+    if value in ("auto", "logical") or (value.isascii() and value.isdigit() and int(value) <= 256):
+        return value
+    raise refuse(f"{value!r} is no number of workers", "write -n 8, -n auto or leave it out", where="-n")
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare this project's options to pytest."""
+    group = parser.getgroup("stagegate", "stage gates")
+    for name, text in OWN_OPTIONS.items():
+        group.addoption(name, default=None, help=text)
+    for name, text in OWN_FLAGS.items():
+        group.addoption(name, action="store_true", default=False, help=text)
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Whether this process is one of xdist's workers."""
+    return hasattr(config, "workerinput")
+
+
+def tagged_request(config: pytest.Config, repository: Path) -> RunRequest:
+    """The request of a tagged run, from the raw command line and environment. RequestRefused as `parse_request`, or for a foreign conftest."""
+    check_conftests(config, repository)
+    invocation = config.invocation_params
+    return parse_request(
+        [str(argument) for argument in invocation.args],
+        os.environ,
+        invocation_dir=invocation.dir,
+        repository=repository,
+        inifile=config.inipath,
+    )
+
+
+def check_conftests(config: pytest.Config, repository: Path) -> None:
+    """RequestRefused when pytest loaded a conftest.py that is not the repository's own."""
+    own = repository / "conftest.py"
+    # a conftest.py is registered under its path, whatever it says of itself
+    for path, _ in config.pluginmanager.list_name_plugin():
+        if Path(path).name == "conftest.py" and Path(path).resolve() != own:
+            raise RequestRefused(
+                f"pytest loaded {path}",
+                where="conftest",
+                remedy="move it away from the candidate and the stage folder: only the repository's conftest.py may be loaded",
+            )
+
+
+def runs_gates(config: pytest.Config, repository: Path) -> bool:
+    """Whether any argument names gates/ or something below it."""
+    gates = repository / "gates"
+    chosen = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]
+    return any(path in (gates, repository) or gates in path.parents for path in chosen)

@@ -1,0 +1,375 @@
+"""A tagged run, from refusal to FINISHED.
+
+The process a person starts runs no gate itself. It checks entry, claims the tag with a STARTED row, starts the gates in a clean child, judges what
+came back against the frozen cells, re-derives what decides from the returns it stores itself, writes the pack, and only then the FINISHED row.
+A crash at any point leaves nothing, a STARTED row, or a pack without a row: a failure is never lost and a pass never inferred.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from engines.digest import sha256_file
+from engines.errors import StageGateError
+from engines.study import open_study
+from reports.criteria.codetree import inspect_code
+from reports.criteria.freeze import drift
+from reports.criteria.machine import packages_sha256
+from reports.criteria.policy import POLICY_FILE, ExpectedCell
+from reports.criteria.stream import read_stream
+from reports.criteria.verdict import EXIT_STATUS, Returned, Verdict, judge, overrule, read_json_report
+from reports.pack import audit, packet
+from reports.pack.render import LINES, ReportHeader, failures, table_text
+from reports.record.clock import iso, stamp, utc_now
+from reports.record.durable import dump_json, publish_directory, replace, write_new
+from reports.record.errors import RecordError
+from reports.record.registry import Registry, Row
+from reports.record.workspace import STAGES, next_stage
+from reports.run.child import ChildRun, child_command, child_environment, run_child
+from reports.run.entry import Entry, check_entry
+from reports.run.rederive import contradictions, measure_apart
+from reports.run.request import RunRequest
+from reports.run.session import GateSession, judged_cells
+from reports.verification import attestation
+
+REFUSED: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run whose tag is claimed: where it writes and what its STARTED row says."""
+
+    entry: Entry
+    run_id: str
+    started: datetime
+    started_row: Row
+    partial: Path
+    final: Path
+
+    @property
+    def stage(self) -> str:
+        return self.entry.request.stage
+
+
+def supervise(request: RunRequest, terminal: TextIO) -> int:
+    """Carry a tagged run from entry to FINISHED; returns 0 PASS, 1 FAIL, 2 INCOMPLETE, 4 refused."""
+    registry = Registry(request.workspace)
+    moment = utc_now()
+    run_id = f"{stamp(moment)}-{secrets.token_hex(4)}"
+    try:
+        entry = check_entry(request, registry, moment)
+        if entry.official:
+            attestation.demand_usable_key(registry.workspace)
+    except StageGateError as refusal:
+        say(terminal, refusal_text(request.stage, refusal))
+        return REFUSED
+    with registry.run_lock(run_id):
+        return recorded(entry, registry, run_id, moment, terminal)
+
+
+def recorded(entry: Entry, registry: Registry, run_id: str, moment: datetime, terminal: TextIO) -> int:
+    """Claim the tag's stage with a STARTED row and carry the run to FINISHED; returns the exit status."""
+    try:
+        started_row = registry.claim({**identity(entry, run_id), "utc": iso(moment)})
+    except StageGateError as refusal:
+        say(terminal, refusal_text(entry.request.stage, refusal))
+        return REFUSED
+    try:
+        run = open_run(entry, run_id, moment, started_row)
+        say(terminal, opening_text(run))
+        verdict, finished = carry(run, registry, terminal)
+    except (OSError, StageGateError) as error:
+        say(terminal, broken_text(entry.request.stage, started_row, error))
+        return EXIT_STATUS["INCOMPLETE"]
+    say(terminal, closing_text(run, verdict, finished))
+    for line in attestation.attestation_lines(registry.workspace, started_row, finished):
+        say(terminal, line)
+    return EXIT_STATUS[verdict.name]
+
+
+def open_run(entry: Entry, run_id: str, moment: datetime, started_row: Row) -> Run:
+    """Claim the pack's name and, at s0, write the freeze."""
+    workspace = entry.places.workspace
+    partial, final = claim_pack(workspace.gate_results, STAGES[entry.request.stage], moment)
+    if entry.freeze_bytes is not None:
+        write_new(workspace.freeze(entry.freeze.tag), entry.freeze_bytes)
+    return Run(entry, run_id, moment, started_row, partial, final)
+
+
+def identity(entry: Entry, run_id: str) -> dict[str, str]:
+    """The columns that every row of a run carries."""
+    request, freeze = entry.request, entry.freeze
+    summary = freeze.summary("")
+    history = freeze.record["history"]
+    return {
+        "stage": request.stage,
+        "decision_tag": request.tag,
+        "run_id": run_id,
+        "candidate": entry.candidate.name,
+        "family": entry.candidate.family,
+        "owner": freeze.owner,
+        "official": "true" if entry.official else "false",
+        "config_sha256": summary["config_sha256"],
+        "data_sha256": summary["data_sha256"],
+        "git_commit": entry.code.git_commit,
+        "freeze_sha256": f"sha256:{freeze.sha256}",
+        "supersedes": history["supersedes"] or "",
+        "root_cause": history["root_cause"] or "",
+    }
+
+
+def claim_pack(gate_results: Path, stage_name: str, moment: datetime) -> tuple[Path, Path]:
+    """(partial, final) folder of a pack whose name nobody else has: mkdir decides between two runs of the same second."""
+    for attempt in range(1, 1000):
+        suffix = "" if attempt == 1 else f"-{attempt}"
+        final = gate_results / f"{stage_name}_{stamp(moment)}{suffix}"
+        partial = gate_results / f".partial-{final.name}"
+        try:
+            partial.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        if not final.exists():
+            return partial, final
+    raise RecordError(
+        "no free name for the pack",
+        where=str(gate_results),
+        remedy="look at the .partial folders there and run `stagegate recover`",
+    )
+
+
+def carry(run: Run, registry: Registry, terminal: TextIO) -> tuple[Verdict, Row]:
+    """Run the gates, judge, write the pack and then the FINISHED row."""
+    child, environment = gates_in_child(run, terminal)
+    facts = pack_facts(run, child)
+    verdict = overrule(judge(run_cells(run), returned(run, child)), after_the_run(run))
+    windows: list[dict[str, Any]] = []
+    try:
+        study = open_study(run.entry.candidate, run.entry.places.workspace.cache)
+        audit.write_stage_files(run.partial, facts, study)
+        windows = audit.window_rows(run.stage, study)
+        derived = measure_apart(run.partial, environment, run.entry.request.repository)
+    except StageGateError as error:
+        verdict = overrule(verdict, [f"the stage's files could not be derived: {error}"])
+    else:
+        verdict = overrule(verdict, contradictions(verdict, derived))
+    report = audit.write_report(run.partial, run.final, facts, verdict, windows)
+    manifest_sha256 = audit.write_manifest(run.partial)
+    publish_directory(run.partial, run.final)
+    finished = registry.append("FINISHED", finished_fields(run, verdict, report, manifest_sha256))
+    complete_packet(run, verdict, manifest_sha256)
+    return verdict, finished
+
+
+def gates_in_child(run: Run, terminal: TextIO) -> tuple[ChildRun, dict[str, str]]:
+    """Start the gates in the clean child and wait; returns how it ended and the environment it had."""
+    request, places = run.entry.request, run.entry.places
+    session = GateSession(
+        run_id=run.run_id,
+        stages=(run.stage,),
+        places=places,
+        cache=places.workspace.cache,
+        freeze_path=places.workspace.freeze(request.tag),
+        multipliers=run.entry.multipliers,
+        started_utc=iso(run.started),
+        stream_path=run.partial / "evidence_stream.jsonl",
+        rehearsal=False,
+    )
+    run_file = places.workspace.manifests / f"{run.run_id}.json"
+    write_new(run_file, dump_json(session.to_json()))
+    command = child_command(
+        request.repository, run.stage, request.processes, request.presentation, run.partial / "pytest_report.json"
+    )
+    environment = child_environment(os.environ, run_file, threads_per_worker(request))
+    write_new(run.partial / "command.sh", audit.command_script(request.command, command, environment).encode())
+    return run_child(command, environment, request.repository, run.partial / "run.log", terminal), environment
+
+
+def threads_per_worker(request: RunRequest) -> int:
+    """The total of compute threads shared among workers, at least one each."""
+    workers = int(request.processes) if request.processes.isdigit() else 1
+    return max(1, (request.threads or 1) // max(1, workers))
+
+
+def run_cells(run: Run) -> tuple[ExpectedCell, ...]:
+    """The frozen cells that this run must bring back."""
+    return judged_cells(run.entry.freeze, run.stage, run.entry.multipliers)
+
+
+def returned(run: Run, child: ChildRun) -> Returned:
+    """What the child left behind."""
+    return Returned(
+        child.exit_status,
+        read_json_report(run.partial / "pytest_report.json"),
+        read_stream(run.partial / "evidence_stream.jsonl"),
+    )
+
+
+def after_the_run(run: Run) -> tuple[str, ...]:
+    """What changed under the run: the freeze's file, or anything that it pins."""
+    entry = run.entry
+    frozen = entry.places.workspace.freeze(entry.freeze.tag)
+    code = inspect_code(entry.request.repository)
+    moved = (
+        ()
+        if frozen.is_file() and sha256_file(frozen) == entry.freeze.sha256
+        else ("the freeze changed during the run",)
+    )
+    dirt = tuple(f"the code tree changed during the run: {entry}" for entry in code.dirt)
+    return (*moved, *dirt, *drift(entry.freeze, entry.places, code, packages_sha256()))
+
+
+def pack_facts(run: Run, child: ChildRun) -> audit.PackFacts:
+    """What the pack says of the run besides its verdict."""
+    entry, request = run.entry, run.entry.request
+    workspace = entry.places.workspace
+    history = entry.freeze.record["history"]
+    return audit.PackFacts(
+        workspace=workspace,
+        header=ReportHeader(
+            stage=run.stage,
+            decision_tag=request.tag,
+            run_id=run.run_id,
+            candidate=entry.candidate.name,
+            family=entry.candidate.family,
+            owner=entry.freeze.owner,
+            official=entry.official,
+            official_reasons=entry.official_reasons,
+            started_utc=iso(run.started),
+            finished_utc=iso(utc_now()),
+            inputs={
+                "candidate": entry.freeze.record["candidate"]["path"],
+                "options": list(request.arguments),
+                "cost_multipliers": list(entry.multipliers),
+                "wf_shards": entry.candidate.walk_forward.shards,
+                "supersedes": history["supersedes"],
+                "root_cause": history["root_cause"],
+            },
+            freeze=entry.freeze.summary(workspace.relative(workspace.freeze(request.tag))),
+            notes=entry.notes,
+            registry={"seq": run.started_row.seq, "prev_hash": run.started_row["prev_hash"]},
+        ),
+        freeze=entry.freeze,
+        machine=entry.machine,
+        variables=dict(request.variables),
+        child_exit=child.exit_status,
+        interrupted_by=child.interrupted_by,
+        packet_text=entry.packet_text,
+        policy_path=request.repository / POLICY_FILE,
+        candidate_path=entry.freeze.candidate_path(entry.places),
+    )
+
+
+def finished_fields(run: Run, verdict: Verdict, report: Path, manifest_sha256: str) -> dict[str, str]:
+    """The columns of the FINISHED row."""
+    weakest = verdict.weakest
+    return {
+        **identity(run.entry, run.run_id),
+        "utc": iso(utc_now()),
+        "verdict": verdict.name,
+        "overall_pass": "true" if verdict.overall_pass else "false",
+        "manifest_sha256": f"sha256:{manifest_sha256}",
+        "weakest_gate": weakest.cell.gate if weakest else "",
+        "weakest_margin": "" if verdict.weakest_steps is None else repr(verdict.weakest_steps),
+        "report": run.entry.places.workspace.relative(report),
+        **audit.headline(verdict),
+    }
+
+
+def complete_packet(run: Run, verdict: Verdict, manifest_sha256: str) -> None:
+    """Write the Evidence and Outcome sections of the packet; the human parts stay as they are."""
+    workspace = run.entry.places.workspace
+    path = workspace.packet(run.entry.request.tag, run.stage)
+    folder = workspace.relative(run.final)
+    evidence = [
+        f"- pack: `{folder}`",
+        f"- MANIFEST: `sha256:{manifest_sha256}`",
+        f"- freeze: `sha256:{run.entry.freeze.sha256}`",
+        f"- run: `{run.run_id}`",
+    ]
+    outcome = [
+        f"{verdict.name}. {LINES[verdict.name]}",
+        *(f"- {entry['gate'] or 'run'} [{entry['cell'] or '-'}]: {entry['message']}" for entry in failures(verdict)),
+    ]
+    replace(path, packet.complete(path.read_bytes().decode(), evidence, outcome).encode())
+
+
+def say(terminal: TextIO, text: str) -> None:
+    """Print a block to the terminal."""
+    terminal.write(text + "\n")
+    terminal.flush()
+
+
+def refusal_text(stage: str, refusal: StageGateError) -> str:
+    """A refusal as the terminal shows it: what, where, how to mend it, and that nothing was written."""
+    lines = [f"REFUSED {stage}: {refusal.what}"]
+    if refusal.where:
+        lines.append(f"  where:   {refusal.where}")
+    if refusal.remedy:
+        lines.append(f"  to mend: {refusal.remedy}")
+    return "\n".join([*lines, "  nothing was written, no tag is spent"])
+
+
+def opening_text(run: Run) -> str:
+    """What a person sees before the gates start."""
+    kind = "official" if run.entry.official else "UNOFFICIAL"
+    notes = "".join(f"\nNOTE {note}" for note in run.entry.notes)
+    return f"{run.stage} {STAGES[run.stage]} of {run.entry.request.tag}: {kind} run {run.run_id}, registry row {run.started_row.seq}, {len(run_cells(run))} cells expected{notes}"
+
+
+def broken_text(stage: str, started_row: Row, error: Exception) -> str:
+    """The record itself could not be written: the STARTED row stands and recovery closes it."""
+    return (
+        f"INCOMPLETE {stage}: the record could not be written: {error}\n"
+        f"  the STARTED row {started_row.seq} stands; what there is lies in a .partial folder of gate_results\n"
+        "  to mend: make room or permission, then run `stagegate recover`"
+    )
+
+
+def closing_text(run: Run, verdict: Verdict, finished: Row) -> str:
+    """What a person sees at the end: the table, the verdict, where the record lies, what to type next."""
+    workspace = run.entry.places.workspace
+    weakest = verdict.weakest
+    lines = [
+        "",
+        table_text(verdict.cells),
+        "",
+        *(
+            f"  {entry['gate'] or 'run'} [{entry['cell'] or '-'}]: {entry['message']}"
+            for entry in failures(verdict)[:12]
+        ),
+    ]
+    if weakest and weakest.weakest:
+        lines.append(f"weakest gate  {weakest.cell.gate} [{weakest.cell.id}]: {weakest.weakest.describe()}")
+    kind = "" if run.entry.official else " (unofficial: promotes nothing)"
+    lines += [
+        f"verdict       {verdict.name}{kind}: {LINES[verdict.name]}",
+        f"report        {workspace.root / finished['report']}",
+        f"registry      row {finished.seq} of {workspace.relative(workspace.registry)}, {finished['event']} {finished['verdict']}",
+        f"next          {next_command(run, verdict)}",
+    ]
+    return "\n".join(lines)
+
+
+def next_command(run: Run, verdict: Verdict) -> str:
+    """The exact command that follows."""
+    tag, following = run.entry.request.tag, next_stage(run.stage)
+    place = (
+        ""
+        if run.entry.request.workspace == run.entry.request.repository
+        else f" --workspace {run.entry.request.workspace}"
+    )
+    if not verdict.overall_pass:
+        return f"stagegate explain {tag}{place}"
+    if not run.entry.official:
+        return f"pytest gates/{run.stage} --decision-tag {tag}{place}    on the workstation"
+    if following is None:
+        return f"stagegate status{place}"
+    if following == "s4":
+        signing = f"stagegate sign {tag} --role ROLE --key KEY{place}"
+        return f"stagegate packet {tag} s4{place}, complete its files; {signing} by each signer; then pytest gates/s4 --decision-tag {tag}{place}"
+    return f"stagegate packet {tag} {following}{place}, write its four parts, then pytest gates/{following} --decision-tag {tag}{place}"
