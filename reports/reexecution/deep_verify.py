@@ -216,7 +216,7 @@ class Bench:
     def _execute(self, request: ReplayRequest) -> Replayed:
         """Run the request with the frozen code, in a clean process. RecordError when that process does not answer."""
         repository, request_file = self.mirror.places.repository, self.folder / f"{request.output.name}.json"
-        if not (repository / "reports" / "replay.py").is_file():
+        if not (repository / "reports" / "reexecution" / "replay.py").is_file():
             raise RecordError(
                 "the frozen code is older than re-execution", where="reports/reexecution/replay.py", remedy=_BY_HAND
             )

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from engines.digest import sha256_bytes
-from reports.committee.allowed_signers import is_owner, parse_allowed_signers, signing, sshsig
+from reports.committee import signing, sshsig
+from reports.committee.allowed_signers import is_owner, parse_allowed_signers
 from reports.committee.signing import SignOff
 from reports.committee.statement import Statement, signatures_folder
 from reports.record.clock import iso, utc_now
