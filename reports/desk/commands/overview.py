@@ -1,0 +1,130 @@
+"""Commands that say where tags stand and why; they read, never write."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from reports.desk.command_line import STAGE_CHOICES, Answer, CommandLine, place_of, workspace_of
+
+if TYPE_CHECKING:
+    from reports.desk.explain import CellAccount, StageAccount
+    from reports.desk.standing import Placing, TagStanding
+
+
+def add_commands(line: CommandLine) -> None:
+    """status, explain, leaderboard."""
+    line.add("status", status, "where every tag stands, what it waits for, what to type next")
+    line.add_tagged("explain", explain_tag, "stage by stage, what failed and by how much")
+    line.add("leaderboard", show_leaderboard, "tags by the margin of their weakest hard gate").add_argument(
+        "--stage", choices=STAGE_CHOICES, default="s3", help="the stage that is compared (default: s3)"
+    )
+
+
+def status(arguments: argparse.Namespace) -> Answer:
+    """Where every tag stands."""
+    from reports.desk.standing import standings
+    from reports.record.clock import utc_now
+    from reports.record.registry import Registry
+
+    workspace = workspace_of(arguments)
+    found = standings(workspace, Registry(workspace.root).rows(), utc_now(), place_of(arguments))
+    nothing = [f"no tag yet. Begin with: stagegate packet TAG s0{place_of(arguments)}"]
+    return (
+        {"schema": 1, "tags": [asdict(tag) for tag in found]},
+        [line for tag in found for line in standing_lines(tag)] or nothing,
+        0,
+    )
+
+
+def standing_lines(tag: TagStanding) -> list[str]:
+    """One tag of the status."""
+    lines = [f"{tag.tag}  {tag.stage} {tag.state}  {tag.candidate} ({tag.family}), {tag.owner}, {tag.utc}"]
+    lines += [f"    unofficial  {', '.join(tag.unofficial)}"] if tag.unofficial else []
+    lines += [f"    waits for   {tag.waits_for}"]
+    return lines + ([f"    next        {tag.next_command}"] if tag.next_command else [])
+
+
+def explain_tag(arguments: argparse.Namespace) -> Answer:
+    """Say what failed, stage by stage."""
+    from reports.desk.explain import explain
+    from reports.record.registry import Registry
+
+    workspace = workspace_of(arguments)
+    found = explain(workspace, Registry(workspace.root).rows(), arguments.tag)
+    return (
+        {"schema": 1, "runs": [asdict(run) for run in found]},
+        [line for run in found for line in account_lines(run)],
+        0,
+    )
+
+
+def account_lines(run: StageAccount) -> list[str]:
+    """One run of an explanation."""
+    lines = [f"{run.stage} {run.state}{'' if run.official else ' (unofficial)'}  run {run.run_id}, {run.utc}"]
+
+    def add(label: str, items: Sequence[str | CellAccount]) -> None:
+        lines.extend(f"    {label if number == 0 else '':<11} {item}" for number, item in enumerate(items))
+
+    add("failed", run.failing)
+    add("besides", run.messages)
+    add("diagnostic", run.diagnostics)
+    add("absent", run.absent)
+    add("weakest", [run.weakest] if run.weakest and not run.failing else [])
+    add("report", [run.report] if run.report else [])
+    return lines
+
+
+def show_leaderboard(arguments: argparse.Namespace) -> Answer:
+    """Rank the tags that finished a stage."""
+    from reports.desk.standing import leaderboard
+    from reports.record.registry import Registry
+
+    found = leaderboard(Registry(workspace_of(arguments).root).rows(), arguments.stage)
+    placed = {"schema": 1, "stage": arguments.stage, "placings": [asdict(placing) for placing in found]}
+    return placed, leaderboard_lines(found) if found else [f"no tag has finished {arguments.stage}"], 0
+
+
+def leaderboard_lines(placings: Sequence[Placing]) -> list[str]:
+    """The leaderboard as a table."""
+    headings = (
+        "rank",
+        "tag",
+        "candidate",
+        "family",
+        "verdict",
+        "weakest gate",
+        "margin in steps",
+        "net Sharpe x1.5",
+        "DSR",
+    )
+    rows = [
+        (
+            *(
+                str(place.rank),
+                place.tag,
+                place.candidate,
+                place.family,
+                ", ".join((place.verdict, *place.marks)),
+                place.weakest_gate or "-",
+            ),
+            *(
+                "-" if place.margin is None else f"{place.margin:+.2f}",
+                shown(place.net_sharpe_x1_5),
+                shown(place.deflated_sharpe),
+            ),
+        )
+        for place in placings
+    ]
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in (headings, *rows)
+    ]
+
+
+def shown(number: float | None) -> str:
+    """Four significant digits, `-` for what was not measured."""
+    return "-" if number is None else f"{number:.4g}"
