@@ -27,6 +27,9 @@ _LINE: Final = re.compile(
     r'(?P<names>"[^"]*"|\S+)\s+(?:(?P<options>(?:[^\s"]|"[^"]*")+)\s+)?'
     r"(?P<kind>(?:sk-)?(?:ssh|ecdsa)-\S+)\s+(?P<key>[A-Za-z0-9+/]+={0,2})(?:\s.*)?"
 )
+_REVOKED: Final = re.compile(
+    r"(?:[^\s\"]+\s+)?(?P<kind>(?:sk-)?(?:ssh|ecdsa)-\S+)\s+(?P<key>[A-Za-z0-9+/]+={0,2})(?:\s.*)?"
+)
 _OPTION: Final = re.compile(r'([a-z-]+)="([^"]*)"')
 _SEPARATED: Final = re.compile(r',(?=(?:[^"]*"[^"]*")*[^"]*$)')
 _TIME: Final = re.compile(r"\d{8}(\d{4}(\d\d)?)?Z?")
@@ -103,6 +106,31 @@ def _fingerprint(kind: str, key: str) -> str:
     if named != kind.encode():
         raise ValueError(f"the key is of type {named.decode('ascii', 'replace')}, the line says {kind}")
     return fingerprint_of(blob)
+
+
+def parse_revoked_keys(data: bytes, where: str) -> frozenset[str]:
+    """Fingerprints of the keys that were withdrawn: one public key a line, as it stood on the list, after a name or without one.
+
+    SigningError names the line that is malformed; ssh-keygen's binary revocation lists are refused, for nobody reviews them.
+    """
+    found = set()
+    for number, raw in enumerate(data.split(b"\n"), 1):
+        try:
+            line = raw.decode().strip()
+            if line and not line.startswith("#"):
+                found.add(_revoked(line))
+        except ValueError as error:
+            raise SigningError(
+                f"line {number} is malformed: {error}", where=where, remedy="write: KEYTYPE KEY, one key a line"
+            ) from error
+    return frozenset(found)
+
+
+def _revoked(line: str) -> str:
+    match = _REVOKED.fullmatch(line)
+    if match is None:
+        raise ValueError("expected a key type and a key")
+    return _fingerprint(match["kind"], match["key"])
 
 
 def signer_of_key(signers: tuple[Signer, ...], fingerprint: str, where: str) -> Signer:

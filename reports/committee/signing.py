@@ -15,7 +15,14 @@ from secrets import token_hex
 from typing import Final
 
 from engines.digest import sha256_bytes
-from reports.committee.allowed_signers import Signer, is_owners_key, parse_allowed_signers, same_person, signer_of_key
+from reports.committee.allowed_signers import (
+    Signer,
+    is_owners_key,
+    parse_allowed_signers,
+    parse_revoked_keys,
+    same_person,
+    signer_of_key,
+)
 from reports.committee.signoff import Signature, SignOff, evaluate_signoff, signoff_findings, signoff_of
 from reports.committee.sshsig import key_fingerprint, make_signature, why_unverified
 from reports.committee.statement import (
@@ -28,6 +35,7 @@ from reports.committee.statement import (
     Statement,
     parse_detail,
     read_allowed_signers,
+    read_revoked_keys,
     report_to_sign,
     required_signatures,
     revocation,
@@ -65,6 +73,7 @@ def sign(workspace: Workspace, tag: str, role: str, key_path: Path) -> Row:
     signers = parse_allowed_signers(allowed, str(workspace.allowed_signers))
     fingerprint = key_fingerprint(key_path)
     signer = signer_of_key(signers, fingerprint, str(workspace.allowed_signers))
+    _demand_not_withdrawn(workspace, fingerprint)
     _demand_may_sign(rows, report, signer, signers)
     moment = utc_now()
     statement = _statement(report, rows[-1], role, signer.principal, moment, allowed)
@@ -115,6 +124,16 @@ def _demand_not_revoked(rows: Sequence[Row], tag: str) -> None:
             f"tag {tag} was revoked (registry row {revoked.seq}: {revoked['detail']})",
             where="registry",
             remedy="start a new tag from s0",
+        )
+
+
+def _demand_not_withdrawn(workspace: Workspace, fingerprint: str) -> None:
+    where = str(workspace.revoked_keys)
+    if fingerprint in parse_revoked_keys(read_revoked_keys(workspace), where):
+        raise SigningError(
+            f"key {fingerprint} is among the revoked keys",
+            where=where,
+            remedy="make a new key, have the committee add its line, and sign with it",
         )
 
 

@@ -13,7 +13,14 @@ from typing import Final
 
 from engines.digest import sha256_bytes
 from engines.errors import StageGateError
-from reports.committee.allowed_signers import PRINCIPAL, Signer, is_owners_key, parse_allowed_signers, same_person
+from reports.committee.allowed_signers import (
+    PRINCIPAL,
+    Signer,
+    is_owners_key,
+    parse_allowed_signers,
+    parse_revoked_keys,
+    same_person,
+)
 from reports.committee.sshsig import NAMESPACE, parse_signature, ssh_keygen, why_unverified
 from reports.committee.statement import (
     SCHEMA,
@@ -24,6 +31,7 @@ from reports.committee.statement import (
     Statement,
     parse_detail,
     read_allowed_signers,
+    read_revoked_keys,
     report_to_sign,
     required_signatures,
     revocation,
@@ -101,10 +109,12 @@ def _examined(workspace: Workspace, rows: Sequence[Row], report: SignedReport, r
     try:
         allowed = read_allowed_signers(workspace)
         signers = parse_allowed_signers(allowed, workspace.settings.committee.allowed_signers)
+        revoked = parse_revoked_keys(read_revoked_keys(workspace), workspace.settings.committee.revoked_keys)
         _demand_own_folder(workspace, folder)
     except (RecordError, SigningError) as error:
         return SignOff((), ((error.where, error.what),), required)
-    case = _Case(folder, report, {row.seq: row.row_hash for row in rows}, allowed, signers, at)
+    signed = tuple((row.seq, parse_detail(row["detail"])) for row in rows if row["event"] == "SIGNED")
+    case = _Case(folder, report, {row.seq: row.row_hash for row in rows}, signed, allowed, signers, revoked, at)
     valid: list[Signature] = []
     refused: list[tuple[str, str]] = []
     for row in signed_rows(rows, report.tag):
@@ -117,13 +127,18 @@ def _examined(workspace: Workspace, rows: Sequence[Row], report: SignedReport, r
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """What every signature of a tag is examined against. heads: row_hash by seq."""
+    """What every signature of a tag is examined against.
+
+    heads: row_hash by seq. signed: seq and detail of every SIGNED row of the registry. revoked: fingerprints of keys that were withdrawn.
+    """
 
     folder: Path
     report: SignedReport
     heads: Mapping[int, str]
+    signed: tuple[tuple[int, Mapping[str, str]], ...]
     allowed: bytes
     signers: tuple[Signer, ...]
+    revoked: frozenset[str]
     at: datetime
 
 
@@ -159,6 +174,8 @@ def _examine(case: _Case, row: Row, counted: Sequence[Signature]) -> Signature:
     fingerprint = _demand_signer(case, principal, signature, counted)
     objection = why_unverified(data, signature, case.allowed, principal, moment)
     _demand(not objection, objection)
+    _demand(fingerprint == detail["key"], f"it was made by key {fingerprint}, the SIGNED row says {detail['key']}")
+    _demand_same_list(case, principal, row.seq)
     return Signature(principal, statement.role, fingerprint, statement.signed_utc, row.seq)
 
 
@@ -216,6 +233,7 @@ def _demand_signer(case: _Case, principal: str, signature: bytes, counted: Seque
     parts = parse_signature(signature)
     _demand(parts.namespace == NAMESPACE, f"the signature was made for {parts.namespace!r}, expected {NAMESPACE!r}")
     names = [signer.principal for signer in case.signers if signer.fingerprint == parts.fingerprint]
+    _demand(parts.fingerprint not in case.revoked, f"key {parts.fingerprint} is among the revoked keys")
     _demand(bool(names), f"key {parts.fingerprint} is a stranger's: it is on no line of the committee's list")
     _demand(principal in names, f"the key is {', '.join(names)}'s, expected {principal}'s")
     _demand(
@@ -229,6 +247,17 @@ def _demand_signer(case: _Case, principal: str, signature: bytes, counted: Seque
         )
         _demand(not same_person(other.signer, principal), f"{other.signer} has signed already: one person counts once")
     return parts.fingerprint
+
+
+def _demand_same_list(case: _Case, principal: str, seq: int) -> None:
+    """Every key that the signer has signed with before is still on a line of the list: the list was added to, not replaced."""
+    listed = {signer.fingerprint for signer in case.signers if same_person(signer.principal, principal)}
+    for earlier, detail in case.signed:
+        if earlier <= seq and same_person(detail["signer"], principal):
+            _demand(
+                detail["key"] in listed,
+                f"the committee's list was replaced: key {detail['key']}, with which {principal} signed in registry row {earlier}, is on no line of theirs",
+            )
 
 
 def _unbacked(folder: Path, rows: Iterable[Row], tag: str) -> Iterator[tuple[str, str]]:

@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 
 from engines.digest import canonical_json, sha256_bytes
 from reports.record.chain import Row
-from reports.record.durable import load_json, read_regular
+from reports.record.durable import is_there, load_json, read_regular
 from reports.record.errors import SigningError
 from reports.record.workspace import Workspace, check_tag
 from reports.verification.pack_check import MANIFEST, parse_manifest
@@ -159,3 +159,9 @@ def read_allowed_signers(workspace: Workspace) -> bytes:
     if not path.is_file():
         raise SigningError("the committee's list of signers is missing", where=str(path), remedy=LIST_REMEDY)
     return read_regular(path, SIGNATURE_BYTES_LIMIT * 16)
+
+
+def read_revoked_keys(workspace: Workspace) -> bytes:
+    """The keys that the committee withdrew; none where there is no such file."""
+    path = workspace.revoked_keys
+    return read_regular(path, SIGNATURE_BYTES_LIMIT * 16) if is_there(path) else b""

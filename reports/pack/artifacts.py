@@ -126,7 +126,7 @@ def _deployment_readiness(inputs: StageInputs) -> Files:
     chosen = [folder / name for name in ("deployment_notes.md", "watchlist.toml", "rollback_triggers.toml")]
     found = [
         path
-        for path in (*chosen, *signatures, inputs.workspace.allowed_signers)
+        for path in (*chosen, *signatures, inputs.workspace.allowed_signers, inputs.workspace.revoked_keys)
         if path.is_file() and not path.is_symlink()
     ]
     return {

@@ -66,6 +66,7 @@ class Committee(_Settings):
     """Who may sign, and how many must."""
 
     allowed_signers: str = "docs/production_research/allowed_signers"
+    revoked_keys: str = "docs/production_research/revoked_keys"
     signatures_required: int = Field(default=2, ge=1)
 
 
@@ -171,3 +172,7 @@ class Workspace:
     @property
     def allowed_signers(self) -> Path:
         return self.root / self.settings.committee.allowed_signers
+
+    @property
+    def revoked_keys(self) -> Path:
+        return self.root / self.settings.committee.revoked_keys

@@ -175,7 +175,12 @@ class Mirror:
         for name in (*DEPLOYMENT_FILES, *_names_below(run.pack, "signatures")):
             if (run.pack / name).is_file():
                 shutil.copyfile(run.pack / name, self.claim(folder / name))
-        listed, kept = workspace.allowed_signers, run.pack / workspace.allowed_signers.name
+        lists = (workspace.allowed_signers, workspace.revoked_keys)
+        restored = [self._restored(path, run.pack / path.name) for path in lists]
+        return all(restored)
+
+    def _restored(self, listed: Path, kept: Path) -> bool:
+        """Put a list of the committee where it belongs, from the pack that kept it; whether it is the kept one now."""
         if not kept.is_file():
             return not listed.is_file()
         if listed.is_relative_to(self.root):

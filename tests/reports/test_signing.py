@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import shutil
 import subprocess
@@ -104,12 +105,14 @@ class Desk:
         )
         return dataclasses.replace(honest, **changes)
 
-    def plant(
-        self, principal: str, data: bytes, signature: bytes, *, role: str = "risk", fingerprint: str = ""
-    ) -> None:
+    def plant(self, principal: str, data: bytes, signature: bytes, *, role: str = "risk") -> None:
         """Put a signature and its SIGNED row on record without asking any of the rules of signing."""
+        self.record(principal, data, signature, sshsig.parse_signature(signature).fingerprint, role)
+
+    def record(self, principal: str, data: bytes, signature: bytes, fingerprint: str, role: str = "risk") -> None:
+        """The same with a key of the forger's choice in the row."""
         self.drop(principal, data, signature)
-        detail = {"role": role, "signer": principal, "key": fingerprint or "SHA256:unknown"}
+        detail = {"role": role, "signer": principal, "key": fingerprint}
         detail |= {"statement": f"sha256:{sha256_bytes(data)}", "signature": f"sha256:{sha256_bytes(signature)}"}
         row = Registry(self.workspace.root).latest_finished(TAG, "s3")
         assert row is not None
@@ -551,6 +554,52 @@ def other_reports_statement(desk: Desk) -> None:
     desk.forge("alice@desk", report=other.path, report_sha256=other.sha256, manifest_sha256=other.manifest_sha256)
 
 
+def of_an_unofficial_run(desk: Desk) -> None:
+    """A signature over the report of the same tag's unofficial run, which names that report truthfully."""
+    row = record_stage(desk.workspace, TAG, "s3", official=False, owner=OWNER)
+    report = desk.workspace.root / row["report"]
+    desk.forge(
+        "alice@desk",
+        report=row["report"],
+        report_sha256=f"sha256:{sha256_bytes(report.read_bytes())}",
+        manifest_sha256=row["manifest_sha256"],
+    )
+
+
+def moved_from_another_tag(desk: Desk) -> None:
+    """An honest signature of another tag, filed and recorded under this one."""
+    record_passes(desk.workspace, "other-tag", owner=OWNER)
+    signing.sign(desk.workspace, "other-tag", "risk", desk.keys["alice@desk"])
+    folder = signatures_folder(desk.workspace, "other-tag")
+    desk.plant("alice@desk", *((folder / f"alice@desk{suffix}").read_bytes() for suffix in (".json", ".json.sig")))
+
+
+def cut_short(desk: Desk) -> None:
+    data = desk.statement("alice@desk").to_bytes()
+    sealed = desk.seal("alice@desk", data)
+    fingerprint = sshsig.parse_signature(sealed).fingerprint
+    desk.record("alice@desk", data, sealed[: len(sealed) // 2], fingerprint)
+
+
+def list_replaced(desk: Desk) -> None:
+    """Alice signed another tag; then her line was given to Mallory's key, which signs as Alice."""
+    record_passes(desk.workspace, "earlier-tag", owner=OWNER)
+    signing.sign(desk.workspace, "earlier-tag", "risk", desk.keys["alice@desk"])
+    desk.list(*HONEST, "alice@desk {mallory}")
+    desk.forge("alice@desk", "mallory")
+
+
+def key_revoked(desk: Desk) -> None:
+    desk.list(*HONEST, "alice@desk {alice}")
+    desk.sign("alice@desk")
+    desk.workspace.revoked_keys.write_text(f"# stolen\n{public(desk.keys['alice@desk'])} laptop\n", encoding="utf-8")
+
+
+def row_of_another_key(desk: Desk) -> None:
+    data = desk.statement("alice@desk").to_bytes()
+    desk.record("alice@desk", data, desk.seal("alice@desk", data), "SHA256:another")
+
+
 FORGERIES: dict[str, tuple[Callable[[Desk], None], str]] = {
     "a stranger's key": (lambda desk: desk.forge("alice@desk", "mallory"), "stranger's"),
     "a stranger's name and key": (lambda desk: desk.forge("mallory"), "stranger's"),
@@ -584,6 +633,12 @@ FORGERIES: dict[str, tuple[Callable[[Desk], None], str]] = {
     "duplicate keys": (duplicate_keys, "duplicate key"),
     "a time long ago": (lambda desk: desk.forge("alice@desk", signed_utc="2020-01-01T00:00:00Z"), "signed_utc lies"),
     "a time that is none": (lambda desk: desk.forge("alice@desk", signed_utc="yesterday"), "signed_utc is yesterday"),
+    "an unofficial run of the tag": (of_an_unofficial_run, "the statement's report is"),
+    "an honest signature of another tag": (moved_from_another_tag, "decision_tag is other-tag"),
+    "a signature cut short": (cut_short, "is not an OpenSSH signature"),
+    "a replaced list": (list_replaced, "the committee's list was replaced"),
+    "a revoked key": (key_revoked, "is among the revoked keys"),
+    "another key in the row": (row_of_another_key, "the SIGNED row says SHA256:another"),
     "another role in the row": (lambda desk: desk.forge("alice@desk", role="head of risk"), "the SIGNED row risk"),
 }
 
@@ -604,6 +659,43 @@ def test_a_forgery_is_refused_with_its_reason(half_signed: Desk, name: str) -> N
     workspace = half_signed.workspace
     findings = tuple(signing.signoff_findings(workspace, Registry(workspace.root).rows()))
     assert any(reason in finding.what for finding in findings)
+
+
+def test_a_revoked_key_does_not_sign_and_a_malformed_list_of_them_counts_for_nothing(desk: Desk) -> None:
+    desk.sign("bob@desk")
+    key = public(desk.keys["alice@desk"])
+    desk.workspace.revoked_keys.write_text(f"alice@desk {key}\n", encoding="utf-8")
+    assert "among the revoked keys" in refusal(lambda: desk.sign("alice@desk"))
+    assert len(desk.evaluate().valid) == 1
+    for malformed in ("SSHKRL\n\x00", "ssh-ed25519", f"{key[:-20]}", f'cert-authority="x" {key}'):
+        desk.workspace.revoked_keys.write_text(f"# withdrawn\n{malformed}\n", encoding="utf-8")
+        assert "line 2 is malformed" in refusal(lambda: desk.sign("alice@desk"))
+        assert desk.evaluate().valid == ()
+        assert "line 2 is malformed" in desk.evaluate().refused[0][1]
+
+
+def wire(*strings: bytes) -> bytes:
+    return b"".join(len(text).to_bytes(4, "big") + text for text in strings)
+
+
+def test_the_key_of_a_security_key_passes_through() -> None:
+    """No hardware here: the list and the signature of one, by the formats of PROTOCOL.u2f and PROTOCOL.sshsig."""
+    kind = b"sk-ssh-ed25519@openssh.com"
+    blob = wire(kind, b"\x07" * 32, b"ssh:")
+    line = f"alice@desk {kind.decode()} {base64.b64encode(blob).decode()}\n"
+    (signer,) = parse_allowed_signers(line.encode(), "allowed_signers")
+    signed = b"SSHSIG\x00\x00\x00\x01" + wire(
+        blob, b"stagegate", b"", b"sha512", wire(kind, b"\x01" * 64) + b"\x01\0\0\0\x05"
+    )
+    text = base64.b64encode(signed).decode()
+    body = "\n".join(text[start : start + 70] for start in range(0, len(text), 70))
+    armoured = f"-----BEGIN SSH SIGNATURE-----\n{body}\n-----END SSH SIGNATURE-----\n".encode()
+    parts = sshsig.parse_signature(armoured)
+    assert (parts.fingerprint, parts.namespace) == (signer.fingerprint, "stagegate")
+    listed = subprocess.run(
+        ["ssh-keygen", "-l", "-f", "-"], input=line.partition(" ")[2].encode(), capture_output=True, check=True
+    )
+    assert signer.fingerprint.encode() in listed.stdout
 
 
 def test_a_signature_made_after_the_moment_of_judgement_does_not_count(desk: Desk) -> None:
