@@ -7,7 +7,7 @@ expected cells of all five stages.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -230,22 +230,3 @@ def _hash_of(path: Path) -> str:
         return sha256_file(path)
     except OSError as error:
         return f"unreadable ({error.strerror})"
-
-
-DIFFERENCE_PARTS: Final[dict[str, Callable[[Mapping[str, Any]], object]]] = {
-    "data": lambda record: (record["data"]["sha256"], _hashes_of_inputs(record, lambda name: name != "signal")),
-    "code": lambda record: (record["code"]["tree_sha256"], _hashes_of_inputs(record, lambda name: name == "signal")),
-    "parameter": lambda record: record["config_sha256"],
-    "environment": lambda record: record["packages_sha256"],
-    "policy": lambda record: (record["policy_sha256"], record["settings_sha256"]),
-}
-"""Class of root cause -> the part of a freeze in which it would show."""
-
-
-def _hashes_of_inputs(record: Mapping[str, Any], chosen: Callable[[str], bool]) -> list[tuple[str, str]]:
-    return sorted((name, entry["sha256"]) for name, entry in record["inputs"].items() if chosen(name))
-
-
-def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
-    """In which classes the records of two freezes differ: what changed between a tag and the one it supersedes."""
-    return tuple(name for name, part in DIFFERENCE_PARTS.items() if part(old) != part(new))

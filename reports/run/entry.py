@@ -13,7 +13,6 @@ Rules, in the order they are checked; each refusal names what was expected, what
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,18 +24,17 @@ from engines.candidate import Candidate, load_candidate
 from engines.study import open_study
 from reports.criteria.codetree import CodeTree, inspect_code
 from reports.criteria.freeze import (
-    DIFFERENCE_PARTS,
     REMEDY,
     Freeze,
     Places,
     build_freeze,
-    difference,
     drift,
     input_files,
     parse_freeze,
     read_freeze,
 )
 from reports.criteria.machine import Machine, packages_sha256, this_machine
+from reports.criteria.rerun import ROOT_CAUSES, difference, rerun_warnings, root_cause_class
 from reports.pack import packet
 from reports.record.clock import iso
 from reports.record.durable import dump_json
@@ -47,7 +45,6 @@ from reports.run.request import RunRequest
 from reports.verification.pack_check import verify_pack
 
 PROFILED_STAGES: Final = ("s2", "s3")
-ROOT_CAUSES: Final = (*DIFFERENCE_PARTS, "external")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +83,10 @@ def check_entry(request: RunRequest, registry: Registry, moment: datetime) -> En
     candidate = freeze.candidate(places)
     multipliers = check_choices(request, candidate)
     text = check_packet(places.workspace, request.tag, request.stage)
-    notes = scope_notes(candidate, freeze) if request.stage == "s0" else ()
+    notes = (
+        *(scope_notes(candidate, freeze) if request.stage == "s0" else ()),
+        *rerun_warnings(freeze.record["history"]),
+    )
     return Entry(
         request,
         places,
@@ -360,7 +360,7 @@ def build_and_compare(
             raise RequestRefused(
                 f"nothing differs from tag {old.tag}, which failed: the same inputs give the same verdict",
                 where="--supersedes",
-                remedy="change configuration, data, code, packages or policy, and name the root cause; the record does not reset a failure",
+                remedy="change parameters, data, code, packages or policy (a new name or other words do not count), and name the root cause; the record does not reset a failure",
             )
     return dump_json(record)
 
@@ -423,16 +423,16 @@ def last_unpassed(rows: Sequence[Row], tag: str) -> str | None:
 
 def check_root_cause(root_cause: str | None, *, environment_only: bool) -> None:
     """RequestRefused when the root cause is missing, has no class, an unknown class or no text."""
-    match = re.fullmatch(r"([a-z]+):\s*(\S.*)", root_cause or "")
-    if match is None or match[1] not in ROOT_CAUSES:
+    named = root_cause_class(root_cause or "")
+    if not named:
         raise RequestRefused(
             f"--root-cause is {root_cause!r}, expected CLASS:text",
             where="--root-cause",
             remedy=f"start it with one of {', '.join(f'{name}:' for name in ROOT_CAUSES)} and say what was wrong",
         )
-    if environment_only and match[1] not in ("environment", "external"):
+    if environment_only and named not in ("environment", "external"):
         raise RequestRefused(
-            f"the superseded tag did not come back, which says nothing about its {match[1]}",
+            f"the superseded tag did not come back, which says nothing about its {named}",
             where="--root-cause",
             remedy="use environment: and say what happened",
         )

@@ -248,6 +248,7 @@ def pack_facts(run: Run, child: ChildRun) -> audit.PackFacts:
                 "wf_shards": entry.candidate.walk_forward.shards,
                 "supersedes": history["supersedes"],
                 "root_cause": history["root_cause"],
+                "differs_in": history["differs_in"],
             },
             freeze=entry.freeze.summary(workspace.relative(workspace.freeze(request.tag))),
             notes=entry.notes,

@@ -100,4 +100,18 @@ def test_mended_data_under_a_new_tag_are_taken(failed, warm, tmp_path):
     assert ended.status == 0, ended.output
     note = json.loads((desk.pack("s0") / "decision_note.json").read_text(encoding="utf-8"))
     assert (note["supersedes"], note["root_cause"]) == (TAG, "data:two cells were mended by hand")
-    assert "data" in note["differs_in"]
+    assert note["differs_in"] == ["data"]
+    assert json.loads((desk.pack("s0") / "scope_freeze_report.json").read_text(encoding="utf-8"))["notes"] == []
+
+
+def test_a_difference_that_the_cause_does_not_explain_stands_on_the_report(failed, warm, tmp_path):
+    desk = failed.elsewhere(tmp_path / "desk")
+    rewrite(desk.candidate, "half_spread_bps = ", "half_spread_bps = 1")
+    ended = warm.stage(desk, "dirty-2", "s0", "--supersedes", TAG, "--root-cause", "data:two cells were mended by hand")
+    assert ended.status == 0, ended.output
+    folder = desk.pack("s0")
+    report = json.loads((folder / "scope_freeze_report.json").read_text(encoding="utf-8"))
+    assert report["inputs"]["differs_in"] == ["parameter"]
+    warned = [f"its data is the same as that of {TAG}", f"parameter differs from {TAG} too"]
+    assert all(words in note for words, note in zip(warned, report["notes"], strict=True))
+    assert all(words in (folder / "scope_freeze_report.md").read_text(encoding="utf-8") for words in warned)
