@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.attribution import Contributions, attribute
 from engines.backtest import Backtest
 from engines.candidate import Candidate, Variant
 from engines.costs import TRADING_DAYS_PER_YEAR
@@ -236,6 +237,19 @@ class Study:
     def risk(self) -> Risk:
         """Risk figures of the out-of-sample series."""
         return self._risk(self.walk_forward, self.declared)
+
+    @cached_property
+    def contributions(self) -> Contributions:
+        """What each name added to the out-of-sample series."""
+        chosen = [variant for variant in self.variants if variant.label in self.walk_forward.chosen]
+        return attribute(
+            self.walk_forward,
+            {variant.label: self.backtest(variant) for variant in chosen},
+            self.sealed,
+            self._measured.liquidity(),
+            self.candidate.portfolio,
+            self.candidate.costs,
+        )
 
     @cached_property
     def perturbation(self) -> Perturbation:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from engines.attribution import Contributions
 from engines.costs import TRADING_DAYS_PER_YEAR
 from engines.risk import Risk
 from engines.segments import Segments
@@ -22,6 +23,7 @@ from reports.record.durable import dump_json, read_regular
 from reports.record.workspace import Workspace
 
 Files = dict[str, bytes]
+CONTRIBUTIONS_HEAD: Final = ("shard", "symbol", "gross", "cost", "turnover")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ def _stress_robustness(inputs: StageInputs) -> Files:
     study = inputs.study
     return {
         **_series("", study.walk_forward, study),
+        "contributions.csv": contributions_csv(study.contributions),
         "segments.csv": segments_csv(study.segments),
         "risk.json": dump_json(risk_json(study.risk)),
         "universe_audit.csv": universe_csv(study.universe, study),
@@ -114,6 +117,7 @@ def _production_gates(inputs: StageInputs) -> Files:
         "family_trials.json": family_json(family_trials(inputs.workspace, inputs.freeze, study)),
         **_series("", study.walk_forward, study),
         **_series("stressed_", study.stressed_walk_forward, study),
+        "contributions.csv": contributions_csv(study.contributions),
         "cost_stress_results.csv": cost_stress_csv(study.walk_forward),
         "stressed_risk.json": dump_json(risk_json(study.stressed_risk)),
         "stressed_universe_audit.csv": universe_csv(study.stressed_universe, study),
@@ -149,6 +153,20 @@ def _series(prefix: str, series: OutOfSample, study: Study) -> Files:
         f"{prefix}returns.csv": returns_csv(series),
         f"{prefix}windows.csv": windows_csv(series, study.sealed.dates),
     }
+
+
+def contributions_csv(found: Contributions) -> bytes:
+    """contributions.csv: what each name that was traded added to the out-of-sample returns of each shard, and what it cost."""
+    rows = [
+        (
+            shard,
+            str(found.symbols[name]),
+            *(float(amounts[number, name]) for amounts in (found.gross, found.cost, found.turnover)),
+        )
+        for number, shard in enumerate(found.shards)
+        for name in np.flatnonzero((found.gross[number] != 0.0) | (found.turnover[number] != 0.0)).tolist()
+    ]
+    return csv_bytes(CONTRIBUTIONS_HEAD, rows)
 
 
 def segments_csv(segments: Segments) -> bytes:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas
 import pytest
 
 from engines.digest import sha256_file
@@ -40,8 +41,9 @@ STAGE_FILES = {
         "baseline_ic.csv",
         "trials.json",
     },
-    "s2": {"returns.csv", "windows.csv", "segments.csv", "risk.json", "universe_audit.csv"},
+    "s2": {"returns.csv", "windows.csv", "contributions.csv", "segments.csv", "risk.json", "universe_audit.csv"},
     "s3": {
+        "contributions.csv",
         "cost_stress_results.csv",
         "returns.csv",
         "stressed_returns.csv",
@@ -145,6 +147,15 @@ def test_markdown_and_json_say_the_same_figures(promoted, stage):
                 margin, measured = (f"{entry[key]:.6g}" for key in ("margin", "measured"))
                 outcome = cell["outcome"] + ("" if gate["level"] == "hard" else " (diagnostic)")
                 assert (entry["threshold"], cell["id"], measured, margin, outcome) in shown
+
+
+@pytest.mark.parametrize("stage", ["s2", "s3"])
+def test_the_names_add_up_to_the_stored_returns(promoted, stage):
+    days, names = (pandas.read_csv(promoted.pack(stage) / file) for file in ("returns.csv", "contributions.csv"))
+    days["cost"] = days["spread_cost"] + days["impact_cost"] + days["borrow_cost"]
+    for column in ("gross", "cost", "turnover"):
+        by_day, by_name = (table.groupby("shard")[column].sum() for table in (days, names))
+        pandas.testing.assert_series_equal(by_day, by_name, rtol=0.0, atol=1e-12)
 
 
 def test_the_registry_carries_the_figures_of_the_reports(promoted):
