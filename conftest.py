@@ -1,8 +1,15 @@
 """Wiring only: options to a request or a rehearsal, and the fixtures by whose names gates read as finance."""
 
+# ruff: noqa: E402 - the number of threads is settled before anything imports numpy
+
 from __future__ import annotations
 
 import os
+
+from reports.run.child import RUN_VARIABLE, one_thread_a_process
+
+one_thread_a_process(os.environ)
+
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,10 +20,9 @@ from engines.errors import StageGateError
 from fixtures.demo import ensure_market
 from reports.criteria.trials import earlier_looks, family_trials
 from reports.run import scope
-from reports.run.child import RUN_VARIABLE
-from reports.run.request import is_worker, runs_gates, tagged_request
-from reports.run.session import GateSession
-from reports.run.session import gate_session as session_of
+from reports.run.batch import chosen_candidates
+from reports.run.request import is_worker, stages_asked, tagged_request
+from reports.run.session import sessions_of
 
 pytest_plugins = ("reports.run.plugin",)
 
@@ -42,27 +48,22 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Gates without a session are rehearsed: on the candidate that is named, or on the embedded market."""
-    if is_worker(config) or RUN_VARIABLE in os.environ or not runs_gates(config, REPOSITORY):
+    """Gates without a session are rehearsed: on the candidates that are named, or on the embedded market's."""
+    stages = () if is_worker(config) or RUN_VARIABLE in os.environ else stages_asked(config, REPOSITORY)
+    if not stages:
         return
     from reports.run.rehearsal import rehearsal
 
-    chosen = config.getoption("--candidate")
-    candidate = config.invocation_params.dir / chosen if chosen else DEMO_CANDIDATE
+    stack = ExitStack()
     try:
-        ensure_market(candidate)
-        stack = ExitStack()
-        os.environ[RUN_VARIABLE] = str(stack.enter_context(rehearsal(candidate, REPOSITORY)))
+        candidates = chosen_candidates(config, DEMO_CANDIDATE)
+        for path in candidates.values():
+            ensure_market(path)
+        os.environ[RUN_VARIABLE] = str(stack.enter_context(rehearsal(candidates, REPOSITORY, stages)))
     except StageGateError as error:
         raise pytest.UsageError(str(error)) from error
     config.add_cleanup(lambda: os.environ.pop(RUN_VARIABLE, None))
     config.add_cleanup(stack.close)
-
-
-@pytest.fixture(scope="session")
-def gate_session(pytestconfig: pytest.Config) -> GateSession:
-    """What this process runs on."""
-    return session_of(pytestconfig)
 
 
 @pytest.fixture(scope="session")
@@ -208,7 +209,9 @@ def governance_faults(gate_session):
 @pytest.fixture
 def selection_faults(request, gate_session):
     """Expected cells that this process did not collect, and collected ones that nobody expects."""
-    return scope.selection_faults(gate_session, "s2", [item.nodeid for item in request.session.items])
+    others = {node for other in sessions_of(request.config) if other != gate_session for node in other.cell_by_node}
+    collected = [item.nodeid for item in request.session.items if item.nodeid not in others]
+    return scope.selection_faults(gate_session, "s2", collected)
 
 
 @pytest.fixture(scope="session")

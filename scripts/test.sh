@@ -18,5 +18,6 @@ for argument in "$@"; do
         tests | tests/*) paths= ;;
     esac
 done
+# gates do without hypothesis's plugin (half a second a process, see pyproject.toml); the project's own tests have it
 # shellcheck disable=SC2086  # both are lists of words
-exec "$root/.venv/bin/python" -m pytest $paths $workers "$@"
+exec "$root/.venv/bin/python" -m pytest -p _hypothesis_pytestplugin $paths $workers "$@"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -138,13 +139,21 @@ def stationary_bootstrap_interval(
     if sample.size < MIN_OBSERVATIONS_FOR_BLOCK_LENGTH or is_constant(sample):
         return BootstrapInterval(math.nan, math.nan, math.nan, math.nan, confidence, math.nan, n_resamples)
     length = max(1.0, politis_white_block_length(sample)) if block_length is None else block_length
-    counts = resample_counts(sample.size, length, n_resamples, np.random.default_rng(seed))
+    counts = _seeded_counts(sample.size, length, n_resamples, seed)
     draws = _statistic_of_resamples(counts, sample, statistic)
     estimate = _statistic_of_resamples(np.ones((1, sample.size)), sample, statistic)
     tail = (1.0 - confidence) / 2.0
     lower, upper = np.quantile(draws, [tail, 1.0 - tail])
     error = float(np.std(draws, ddof=1)) if n_resamples > 1 else math.nan
     return BootstrapInterval(float(estimate[0]), float(lower), float(upper), error, confidence, length, n_resamples)
+
+
+@lru_cache(maxsize=1)
+def _seeded_counts(n_obs: int, block_length: float, n_resamples: int, seed: int) -> FloatArray:
+    """The stationary resamples of one seed, kept for the next series of the same length: a stage asks for several intervals with the same ones."""
+    counts = resample_counts(n_obs, block_length, n_resamples, np.random.default_rng(seed))
+    counts.flags.writeable = False
+    return counts
 
 
 def _statistic_of_resamples(counts: FloatArray, sample: FloatArray, statistic: Literal["mean", "sharpe"]) -> FloatArray:

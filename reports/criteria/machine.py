@@ -6,6 +6,8 @@ import os
 import platform
 import sys
 from dataclasses import asdict, dataclass
+from email.message import Message
+from email.parser import HeaderParser
 from importlib import metadata
 from typing import Any
 
@@ -51,12 +53,15 @@ def this_machine() -> Machine:
 
 def installed_packages() -> dict[str, str]:
     """Name -> version of every distribution this interpreter can import, names normalised, sorted."""
-    found = {
-        dist.metadata["Name"].lower().replace("_", "-"): dist.version
-        for dist in metadata.distributions()
-        if dist.metadata["Name"]
-    }
+    headers = [_header(dist) for dist in metadata.distributions()]
+    found = {head["Name"].lower().replace("_", "-"): head["Version"] for head in headers if head["Name"]}
     return dict(sorted(found.items()))
+
+
+def _header(dist: metadata.Distribution) -> Message:
+    """Name and version of a distribution, without its description, which is most of the text and of the time that parsing takes."""
+    text = dist.read_text("METADATA") or dist.read_text("PKG-INFO") or ""
+    return HeaderParser().parsestr(text.partition("\n\n")[0])
 
 
 def packages_sha256() -> str:

@@ -37,7 +37,7 @@ from reports.pack.render import ReportHeader, evidence_lines, report_json, repor
 from reports.record.durable import dump_json, load_json, read_regular, write_new
 from reports.record.workspace import Workspace
 from reports.run.child import child_command, child_environment, run_child
-from reports.run.session import GateSession, judged_cells
+from reports.run.session import GateSession, judged_cells, run_file_bytes
 
 SCHEMA: Final = 1
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
@@ -119,7 +119,7 @@ def _run_gates(request: ReplayRequest, places: Places) -> Returned:
         rehearsal=False,
     )
     run_file, json_report = request.output / "run.json", request.output / "pytest_report.json"
-    write_new(run_file, dump_json(session.to_json()))
+    write_new(run_file, run_file_bytes([session]))
     command = child_command(REPOSITORY, request.stage, request.processes, (), json_report)
     environment = child_environment(os.environ, run_file, 1)
     child = run_child(command, environment, REPOSITORY, request.output / "run.log", sys.stdout)

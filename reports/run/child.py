@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +61,16 @@ def child_environment(environ: Mapping[str, str], run_file: Path, threads_per_wo
         "TZ": "UTC",
         RUN_VARIABLE: str(run_file),
     }
+
+
+def one_thread_a_process(environ: MutableMapping[str, str]) -> None:
+    """Keep compute libraries to one thread in this process and in workers it starts, unless the environment says otherwise.
+
+    Workers are how gates use several cores: threads on top of them only wait for each other, and sums over threads differ in their last bits. It holds for
+    libraries that are imported afterwards.
+    """
+    for name in THREAD_VARIABLES:
+        environ.setdefault(name, "1")
 
 
 def child_command(

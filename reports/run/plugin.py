@@ -8,15 +8,27 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from reports.criteria.policy import cell_parameters, parameter_id, shard_names
-from reports.criteria.stream import StreamWriter, read_stream
-from reports.criteria.verdict import judge_cells
+from reports.criteria.policy import GateRow, cell_parameters, parameter_id, shard_names
+from reports.criteria.stream import Stream, StreamWriter, read_stream
+from reports.criteria.verdict import CellResult, judge_cells
 from reports.pack.render import table_text
+from reports.run.batch_summary import rehearsed_outcome, summary_text
 from reports.run.request import add_options, is_worker
-from reports.run.session import EVIDENCE_PROPERTY, SESSION_KEY, EvidenceRecorder, GateSession, gate_session
+from reports.run.session import (
+    EVIDENCE_PROPERTY,
+    SESSIONS_KEY,
+    EvidenceRecorder,
+    GateSession,
+    sessions_named_by,
+    sessions_of,
+)
+from reports.run.share import stream_share
 
 if TYPE_CHECKING:
+    from xdist.remote import Producer
     from xdist.workermanage import WorkerController
+
+    from reports.run.scheduling import GateScheduling
 
 STREAM_KEY: Final = pytest.StashKey[StreamWriter]()
 MESSAGE_LIMIT: Final = 2000
@@ -29,43 +41,69 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Open the gate session that the environment names, if any."""
-    session = GateSession.load(os.environ)
-    if session is not None:
-        config.stash[SESSION_KEY] = session
+    """Open the gate sessions of the run file that the environment names, if any."""
+    config.stash[SESSIONS_KEY] = sessions_named_by(os.environ)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Spread a gate's test over the cells of its policy row."""
-    session = metafunc.config.stash.get(SESSION_KEY, None)
-    row = session.policy.row_of_test(metafunc.definition.nodeid) if session else None
-    if session is None or row is None or row.cells == "-":
+    """Spread a gate's test over the cells of its policy row, in a batch for each candidate that is asked."""
+    sessions = sessions_of(metafunc.config)
+    row = sessions[0].policy.row_of_test(metafunc.definition.nodeid) if sessions else None
+    if row is None:
         return
-    walk_forward = session.candidate.walk_forward
-    pairs = cell_parameters(row.cells, shard_names(walk_forward.shards), session.multipliers)
+    batch = any(session.name for session in sessions)
+    asked = [(number, session) for number, session in enumerate(sessions) if row.applies_to(session.candidate)]
+    if not asked or (row.cells == "-" and not batch):
+        return
     names = [
         name for name, present in (("shard", "shard" in row.cells), ("cost_multiplier", "cost" in row.cells)) if present
     ]
-    values = [tuple(value for value in pair if value is not None) for pair in pairs]
-    metafunc.parametrize(names, values, ids=[parameter_id(*pair) for pair in pairs])
+    cells = [(number, session, pair) for number, session in asked for pair in _pairs(row, session)]
+    values = [
+        ((number,) if batch else ()) + tuple(value for value in pair if value is not None) for number, _, pair in cells
+    ]
+    ids = ["-".join(part for part in (session.name, parameter_id(*pair)) if part) for _, session, pair in cells]
+    if batch:
+        # one scope for all: a session's fixtures live as long as its candidate is the one being judged
+        metafunc.parametrize(["gate_session", *names], values, ids=ids, indirect=["gate_session"], scope="session")
+    else:
+        metafunc.parametrize(names, values, ids=ids)
 
 
+def _pairs(row: GateRow, session: GateSession) -> Sequence[tuple[str | None, float | None]]:
+    return cell_parameters(row.cells, shard_names(session.candidate.walk_forward.shards), session.multipliers)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the gates that the frozen candidate is not asked, by the same rule that left their cells out of the freeze."""
-    session = config.stash.get(SESSION_KEY, None)
-    if session is None:
+    """Leave out the gates that no frozen candidate is asked, by the rule that left their cells out of the freeze; keep a candidate's gates together."""
+    sessions = sessions_of(config)
+    if not sessions:
         return
-    rows = {row.node: row for row in session.policy.gate if not row.applies_to(session.candidate)}
-    left_out = [item for item in items if item.nodeid.partition("[")[0] in rows]
+    policy = sessions[0].policy
+    unasked = {row.node for row in policy.gate if not any(row.applies_to(session.candidate) for session in sessions)}
+    left_out = [item for item in items if item.nodeid.partition("[")[0] in unasked]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+    if len(sessions) > 1:
+        turn = {node: number for number, session in enumerate(sessions) for node in session.cell_by_node}
+        items.sort(key=lambda item: turn.get(item.nodeid, -1))
+
+
+@pytest.fixture(scope="session")
+def gate_session(request: pytest.FixtureRequest) -> GateSession:
+    """What a gate runs on: the one candidate's session, or the one of the batch whose turn it is."""
+    sessions = sessions_of(request.config)
+    if not sessions:
+        raise pytest.UsageError("gates run in a gate session: start them as `pytest gates/..`, from the repository")
+    return sessions[getattr(request, "param", 0)]
 
 
 @pytest.fixture
-def evidence(request: pytest.FixtureRequest) -> EvidenceRecorder:
+def evidence(request: pytest.FixtureRequest, gate_session: GateSession) -> EvidenceRecorder:
     """Record a measurement for a threshold of this gate, then judge it: `assert evidence("s3.shard_net_t", t, n_obs=n)`."""
-    cell = gate_session(request.config).cell_by_node.get(request.node.nodeid)
+    cell = gate_session.cell_by_node.get(request.node.nodeid)
     if cell is None:
         pytest.fail(
             f"{request.node.nodeid} is no expected cell: give the test a row in gates/policy.toml", pytrace=False
@@ -74,11 +112,23 @@ def evidence(request: pytest.FixtureRequest) -> EvidenceRecorder:
     return EvidenceRecorder(cell, lambda name, value: properties.append((name, value)))
 
 
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GateScheduling | None:
+    """Gates are handed out in groups, unless a rehearsal asks xdist for another distribution by name."""
+    sessions = sessions_of(config)
+    if not sessions or config.getoption("dist") != "load":
+        return None
+    from reports.run.scheduling import GateScheduling, group_of_node
+
+    return GateScheduling(config, log, group_of_node(sessions))
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Open the evidence stream on the controller."""
     config = session.config
-    if SESSION_KEY in config.stash and not is_worker(config):
-        stream = StreamWriter(config.stash[SESSION_KEY].stream_path)
+    sessions = sessions_of(config)
+    if sessions and not is_worker(config):
+        stream = StreamWriter(sessions[0].stream_path)
         stream.write("session", workers=worker_count(config))
         config.stash[STREAM_KEY] = stream
 
@@ -182,12 +232,25 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """A rehearsal ends with the table of gates that a recorded run would show; a recorded run's supervisor prints its own."""
-    session = config.stash.get(SESSION_KEY, None)
-    if session is None or not session.rehearsal or is_worker(config) or not session.stream_path.is_file():
+    sessions = [session for session in sessions_of(config) if session.rehearsal and session.stream_path.is_file()]
+    if not sessions or is_worker(config):
         return
-    stream = read_stream(session.stream_path)
-    returned = [cell for stage in session.stages for cell in session.expected_of(stage) if cell.node in stream.phases]
-    if returned:
-        terminalreporter.write_sep("-", "gates")
-        terminalreporter.write_line(table_text(judge_cells(returned, stream)))
-        terminalreporter.write_line(f"rehearsal of {session.candidate.name}: nothing was recorded")
+    stream = read_stream(sessions[0].stream_path)
+    judged = {session: _judged(session, stream) for session in sessions}
+    for session, cells in judged.items():
+        if cells:
+            terminalreporter.write_sep("-", f"gates of {session.name}" if session.name else "gates")
+            terminalreporter.write_line(table_text(cells))
+            terminalreporter.write_line(f"rehearsal of {session.candidate.name}: nothing was recorded")
+    if len(sessions) > 1:
+        terminalreporter.write_sep("-", "batch")
+        terminalreporter.write_line(
+            summary_text((session.name, rehearsed_outcome(cells), cells) for session, cells in judged.items())
+        )
+
+
+def _judged(session: GateSession, stream: Stream) -> tuple[CellResult, ...]:
+    """What became of the session's cells, of those that ran."""
+    returned = {node: cell for node, cell in session.cell_by_node.items() if node in stream.phases}
+    names = {node: cell.node for node, cell in returned.items()}
+    return judge_cells(list(returned.values()), stream_share(stream, names, frozenset(stream.phases)))

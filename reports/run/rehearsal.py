@@ -7,15 +7,16 @@ generated here and thrown away with the folder. The rules about clean trees are 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 from engines.candidate import Candidate, load_candidate
 from reports.committee import signing
-from reports.criteria.codetree import code_as_it_is
+from reports.criteria.codetree import CodeTree, code_as_it_is
 from reports.criteria.evidence import Evidence
 from reports.criteria.freeze import Freeze, Places, build_freeze, parse_freeze
 from reports.criteria.machine import packages_sha256
@@ -29,7 +30,7 @@ from reports.record.durable import dump_json, write_new
 from reports.record.errors import RequestRefused
 from reports.record.registry import Registry
 from reports.record.workspace import STAGES, Workspace
-from reports.run.session import GateSession
+from reports.run.session import GateSession, run_file_bytes
 
 TAG: Final = "rehearsal"
 OWNER: Final = "rehearsal-owner"
@@ -47,21 +48,47 @@ NO_HISTORY: Final = {
 
 
 @contextmanager
-def rehearsal(candidate_path: Path, repository: Path) -> Iterator[Path]:
-    """A run file for a rehearsal of `candidate_path`; the folder behind it lives as long as the context.
+def rehearsal(
+    candidates: Mapping[str, Path], repository: Path, stages: Collection[str] = tuple(STAGES)
+) -> Iterator[Path]:
+    """A run file for a rehearsal of `candidates` (name in the batch -> file; one without a name), with the records that gates of `stages` read.
 
-    StageGateError when the candidate cannot be read.
+    The folder behind it lives as long as the context. StageGateError when a candidate cannot be read.
     """
     with TemporaryDirectory(prefix="stagegate-rehearsal-") as folder:
-        places = Places(Workspace(Path(folder).resolve()), repository)
-        candidate = load_candidate(candidate_path)
-        _write_settings(places.workspace)
-        freeze = _freeze(candidate, candidate_path, places)
-        _generate_records(candidate, freeze, places)
-        yield _run_file(candidate, places)
+        root = Path(folder).resolve()
+        standing = _Standing(repository, code_as_it_is(repository), packages_sha256(), root / "evidence_stream.jsonl")
+        sessions = [
+            _rehearsed(name, path, Workspace(root / f"{number}"), standing, stages)
+            for number, (name, path) in enumerate(candidates.items())
+        ]
+        write_new(root / "run.json", run_file_bytes(sessions))
+        yield root / "run.json"
 
 
-def _freeze(candidate: Candidate, candidate_path: Path, places: Places) -> Freeze:
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What all candidates of a rehearsal stand on."""
+
+    repository: Path
+    code: CodeTree
+    packages_sha256: str
+    stream_path: Path
+
+
+def _rehearsed(
+    name: str, path: Path, workspace: Workspace, standing: _Standing, stages: Collection[str]
+) -> GateSession:
+    """A workspace of its own for one candidate, and its session."""
+    places = Places(workspace, standing.repository)
+    candidate = load_candidate(path)
+    _write_settings(workspace)
+    freeze = _freeze(candidate, path, places, standing)
+    _generate_records(candidate, freeze, places, stages)
+    return _session(name, candidate, places, standing.stream_path)
+
+
+def _freeze(candidate: Candidate, candidate_path: Path, places: Places, standing: _Standing) -> Freeze:
     record = build_freeze(
         candidate,
         candidate_path,
@@ -69,8 +96,8 @@ def _freeze(candidate: Candidate, candidate_path: Path, places: Places) -> Freez
         owner=OWNER,
         created_utc=iso(utc_now()),
         places=places,
-        code=code_as_it_is(places.repository),
-        packages_sha256=packages_sha256(),
+        code=standing.code,
+        packages_sha256=standing.packages_sha256,
         history=NO_HISTORY,
     )
     data = dump_json(record)
@@ -83,8 +110,8 @@ def _write_settings(workspace: Workspace) -> None:
     write_new(workspace.settings_path, f'[registry]\nstate_dir = "{(workspace.root / "state").as_posix()}"\n'.encode())
 
 
-def _run_file(candidate: Candidate, places: Places) -> Path:
-    session = GateSession(
+def _session(name: str, candidate: Candidate, places: Places, stream_path: Path) -> GateSession:
+    return GateSession(
         run_id=f"rehearsal-{stamp(utc_now())}",
         stages=tuple(STAGES),
         places=places,
@@ -92,20 +119,21 @@ def _run_file(candidate: Candidate, places: Places) -> Path:
         freeze_path=places.workspace.freeze(TAG),
         multipliers=tuple(candidate.walk_forward.cost_multipliers),
         started_utc=iso(utc_now()),
-        stream_path=places.workspace.root / "evidence_stream.jsonl",
+        stream_path=stream_path,
         rehearsal=True,
+        name=name,
     )
-    path = places.workspace.root / "run.json"
-    write_new(path, dump_json(session.to_json()))
-    return path
 
 
-def _generate_records(candidate: Candidate, freeze: Freeze, places: Places) -> None:
-    """Rows and packs of passed stages up to s3, a committee that has signed, and completed deployment files."""
+def _generate_records(candidate: Candidate, freeze: Freeze, places: Places, stages: Collection[str]) -> None:
+    """What s3 reads of the record, a passed s2; and what s4 reads: every earlier pass, a committee that has signed, completed deployment files."""
     workspace = places.workspace
     registry = Registry(workspace.root)
-    for stage in list(STAGES)[:-1]:
+    passed = list(STAGES)[:-1] if "s4" in stages else ["s2"] if "s3" in stages else []
+    for stage in passed:
         _generate_pass(registry, workspace, candidate, freeze, stage)
+    if "s4" not in stages:
+        return
     absent = any(cell.absent for cell in freeze.expected("s3"))
     for name in COMMITTEE[: workspace.settings.committee.signatures_required + absent]:
         signing.sign(workspace, TAG, "rehearsal", _throw_away_key(workspace, name))

@@ -20,6 +20,7 @@ from reports.record.workspace import STAGES, check_tag
 
 OWN_OPTIONS: Final[dict[str, str]] = {
     "--candidate": "candidate.toml to freeze (s0) or to rehearse",
+    "--candidates": "quoted pattern of candidate files: a batch, judged in one run, each by itself",
     "--decision-tag": "record this run under a tag; without it the run is a rehearsal and nothing is recorded",
     "--owner": "who answers for the candidate (s0)",
     "--workspace": "folder that holds runs/, gate_results/ and docs/production_research/ (default: the repository)",
@@ -161,6 +162,8 @@ def parse_request(
             f"pytest took its configuration from {inifile}, expected pyproject.toml of the repository",
             "run from the repository without -c",
         )
+    if "--candidates" in options:
+        raise refuse("a batch can only be rehearsed", "leave out --decision-tag, or name one --candidate")
     return RunRequest(
         stage=_stage(folders, invocation_dir, repository),
         tag=check_tag(options["--decision-tag"]),
@@ -294,8 +297,10 @@ def check_conftests(config: pytest.Config, repository: Path) -> None:
             )
 
 
-def runs_gates(config: pytest.Config, repository: Path) -> bool:
-    """Whether any argument names gates/ or something below it."""
+def stages_asked(config: pytest.Config, repository: Path) -> tuple[str, ...]:
+    """The stages whose folder, or something below it, an argument names; all for gates/ or the repository."""
     gates = repository / "gates"
     chosen = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]
-    return any(path in (gates, repository) or gates in path.parents for path in chosen)
+    if any(path in (gates, repository) for path in chosen):
+        return tuple(STAGES)
+    return tuple(stage for stage in STAGES if any(gates / stage in (path, *path.parents) for path in chosen))

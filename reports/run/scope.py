@@ -96,7 +96,7 @@ def rerun_faults(session: GateSession) -> tuple[str, ...]:
 
 def selection_faults(session: GateSession, stage: str, collected: Sequence[str]) -> tuple[str, ...]:
     """Expected cells of a stage that were not collected, and collected nodes of it that nobody expects."""
-    expected = {cell.node for cell in session.expected_of(stage)}
+    expected = {session.node_of(cell.node) for cell in session.expected_of(stage)}
     ours = {node for node in collected if node.startswith(f"gates/{stage}/")}
     lacking = tuple(f"not collected: {node}" for node in sorted(expected - ours))
     return (*lacking, *(f"not expected: {node}" for node in sorted(ours - expected)))

@@ -1,6 +1,7 @@
 """What a gate session runs on, and how a gate's evidence is recorded.
 
 The supervisor (or a rehearsal) writes a run file; the environment variable STAGEGATE_RUN names it; the child and each of its workers read it.
+A batch has one session a candidate, each named; a candidate by itself has one session without a name.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from engines.candidate import Candidate
 from reports.criteria.evidence import Evidence
 from reports.criteria.freeze import Freeze, Places, parse_freeze
 from reports.criteria.policy import POLICY_FILE, ExpectedCell, Policy, load_policy
+from reports.record.durable import dump_json
 from reports.record.errors import RecordError
 from reports.record.workspace import Workspace
 from reports.run.child import RUN_VARIABLE
@@ -29,7 +31,7 @@ EVIDENCE_PROPERTY: Final = "evidence"
 
 @dataclass(frozen=True)
 class GateSession:
-    """One gate run as its processes see it."""
+    """One gate run of one candidate as its processes see it. `name` tells the candidates of a batch apart in node ids."""
 
     run_id: str
     stages: tuple[str, ...]
@@ -40,9 +42,10 @@ class GateSession:
     started_utc: str
     stream_path: Path
     rehearsal: bool
+    name: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """The run file's content."""
+        """The session's entry in the run file."""
         return {
             "run_id": self.run_id,
             "stages": list(self.stages),
@@ -54,14 +57,12 @@ class GateSession:
             "started_utc": self.started_utc,
             "stream_path": str(self.stream_path),
             "rehearsal": self.rehearsal,
+            "name": self.name,
         }
 
     @classmethod
-    def load(cls, environ: Mapping[str, str]) -> Self | None:
-        """The session that the environment names, or None outside a gate run."""
-        if RUN_VARIABLE not in environ:
-            return None
-        record = json.loads(Path(environ[RUN_VARIABLE]).read_text(encoding="utf-8"))
+    def from_json(cls, record: Mapping[str, Any]) -> Self:
+        """Inverse of `to_json`."""
         return cls(
             record["run_id"],
             tuple(record["stages"]),
@@ -72,6 +73,7 @@ class GateSession:
             record["started_utc"],
             Path(record["stream_path"]),
             record["rehearsal"],
+            record["name"],
         )
 
     @cached_property
@@ -92,19 +94,36 @@ class GateSession:
 
     @cached_property
     def cell_by_node(self) -> dict[str, ExpectedCell]:
-        """Every expected cell of this session's stages by its pytest node id."""
-        return {cell.node: cell for stage in self.stages for cell in self.expected_of(stage)}
+        """Every expected cell of this session's stages by its pytest node id in this run."""
+        return {self.node_of(cell.node): cell for stage in self.stages for cell in self.expected_of(stage)}
+
+    def node_of(self, frozen_node: str) -> str:
+        """The node id of a frozen cell in this run: in a batch the candidate's name stands first in the brackets."""
+        plain, bracket, parameters = frozen_node.partition("[")
+        if not self.name:
+            return frozen_node
+        return f"{plain}[{self.name}-{parameters}" if bracket else f"{plain}[{self.name}]"
 
 
-SESSION_KEY: Final = pytest.StashKey[GateSession]()
+SESSIONS_KEY: Final = pytest.StashKey[tuple[GateSession, ...]]()
 
 
-def gate_session(config: pytest.Config) -> GateSession:
-    """The session of this process; UsageError outside one."""
-    session = config.stash.get(SESSION_KEY, None)
-    if session is None:
-        raise pytest.UsageError("gates run in a gate session: start them as `pytest gates/..`, from the repository")
-    return session
+def run_file_bytes(sessions: Sequence[GateSession]) -> bytes:
+    """The run file of these sessions."""
+    return dump_json({"sessions": [session.to_json() for session in sessions]})
+
+
+def sessions_named_by(environ: Mapping[str, str]) -> tuple[GateSession, ...]:
+    """The sessions of the run file that the environment names, one a candidate; none outside a gate run."""
+    if RUN_VARIABLE not in environ:
+        return ()
+    record = json.loads(Path(environ[RUN_VARIABLE]).read_text(encoding="utf-8"))
+    return tuple(GateSession.from_json(entry) for entry in record["sessions"])
+
+
+def sessions_of(config: pytest.Config) -> tuple[GateSession, ...]:
+    """The sessions of this process; none where it runs no gates."""
+    return config.stash.get(SESSIONS_KEY, ())
 
 
 def judged_cells(freeze: Freeze, stage: str, multipliers: tuple[float, ...]) -> tuple[ExpectedCell, ...]:

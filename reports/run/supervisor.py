@@ -26,7 +26,7 @@ from reports.criteria.verdict import EXIT_STATUS, Returned, Verdict, judge, over
 from reports.pack import audit, packet
 from reports.pack.render import LINES, ReportHeader, failures, table_text
 from reports.record.clock import iso, stamp, utc_now
-from reports.record.durable import dump_json, publish_directory, replace, write_new
+from reports.record.durable import publish_directory, replace, write_new
 from reports.record.errors import RecordError
 from reports.record.registry import Registry, Row
 from reports.record.workspace import STAGES, next_stage
@@ -34,7 +34,7 @@ from reports.run.child import ChildRun, child_command, child_environment, run_ch
 from reports.run.entry import Entry, check_entry
 from reports.run.rederive import contradictions, measure_apart
 from reports.run.request import RunRequest
-from reports.run.session import GateSession, judged_cells
+from reports.run.session import GateSession, judged_cells, run_file_bytes
 from reports.verification import attestation
 
 REFUSED: Final = 4
@@ -180,7 +180,7 @@ def gates_in_child(run: Run, terminal: TextIO) -> tuple[ChildRun, dict[str, str]
         rehearsal=False,
     )
     run_file = places.workspace.manifests / f"{run.run_id}.json"
-    write_new(run_file, dump_json(session.to_json()))
+    write_new(run_file, run_file_bytes([session]))
     command = child_command(
         request.repository, run.stage, request.processes, request.presentation, run.partial / "pytest_report.json"
     )

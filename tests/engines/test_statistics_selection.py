@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 import statsmodels.stats.multitest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,6 +48,23 @@ def test_adjusted_p_values_are_those_of_statsmodels(procedure, name: str, p_valu
     np.testing.assert_allclose(result.adjusted, np.minimum(adjusted, 1.0), rtol=1e-12, atol=1e-15)
     away = np.abs(adjusted - 0.07) > 1e-12
     np.testing.assert_array_equal(result.rejected[away], rejected[away])
+
+
+@examples
+@given(families)
+def test_false_discovery_adjustments_are_those_of_scipy_to_the_bit(p_values: list[float]) -> None:
+    for procedure, method in ((benjamini_hochberg, "bh"), (benjamini_yekutieli, "by")):
+        expected = np.asarray(scipy.stats.false_discovery_control(p_values, method=method))
+        assert procedure(p_values).adjusted.tobytes() == expected.tobytes()
+
+
+def test_intervals_do_not_depend_on_what_was_asked_before() -> None:
+    returns = np.random.default_rng(5).normal(0.001, 0.01, 300)
+    first = stationary_bootstrap_interval(returns, "sharpe", block_length=5, seed=1)
+    other = stationary_bootstrap_interval(returns[:200], "mean", block_length=5, seed=1)
+    assert stationary_bootstrap_interval(returns, "sharpe", block_length=5, seed=1) == first
+    assert stationary_bootstrap_interval(returns, "sharpe", block_length=5, seed=2).lower != first.lower
+    assert other != first
 
 
 @examples

@@ -245,7 +245,7 @@ HOOKS: Final = {
     "dies at configure": "os._exit(0)\n",
     "rewrites the json report": "def pytest_json_modifyreport(json_report):\n    json_report['exitcode'] = 0\n    for test in json_report['tests']:\n        test['outcome'] = 'passed'\n",
     "writes the stream's end early": (
-        "@pytest.hookimpl(trylast=True)\ndef pytest_sessionstart(session):\n    run = GateSession.load(os.environ)\n"
+        "@pytest.hookimpl(trylast=True)\ndef pytest_sessionstart(session):\n    (run,) = sessions_named_by(os.environ)\n"
         "    if not is_worker(session.config):\n        with run.stream_path.open('a') as stream:\n            stream.write('{\"event\": \"finished\", \"exit\": 0}\\n')\n"
     ),
     "drops failures from the stream": (

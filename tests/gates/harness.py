@@ -26,10 +26,9 @@ from engines.study import Study, open_study
 from fixtures.market import MarketSpec, make_market
 from reports.criteria.stream import read_stream
 from reports.criteria.verdict import CellResult, Returned, Verdict, judge, read_json_report
-from reports.record.durable import dump_json
 from reports.run.child import RUN_VARIABLE, child_command, child_environment
 from reports.run.rehearsal import rehearsal
-from reports.run.session import GateSession
+from reports.run.session import GateSession, run_file_bytes, sessions_named_by
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 HONEST: Final = Path(__file__).with_name("honest.toml")
@@ -132,7 +131,7 @@ class Rehearsed:
         folder = _new_folder(self.scratch)
         session = replace(self.session, stages=(stage,), stream_path=folder / "evidence_stream.jsonl")
         prepared = _Prepared(session, folder / "run.json", folder / "pytest_report.json")
-        prepared.run_file.write_bytes(dump_json(session.to_json()))
+        prepared.run_file.write_bytes(run_file_bytes([session]))
         return prepared
 
 
@@ -170,9 +169,8 @@ class Bench:
     @contextmanager
     def rehearsed(self, candidate_path: Path) -> Iterator[Rehearsed]:
         """Records of a rehearsal of any candidate."""
-        with rehearsal(candidate_path, REPOSITORY) as run_file:
-            session = GateSession.load({RUN_VARIABLE: str(run_file)})
-            assert session is not None
+        with rehearsal({"": candidate_path}, REPOSITORY) as run_file:
+            (session,) = sessions_named_by({RUN_VARIABLE: str(run_file)})
             yield Rehearsed(replace(session, cache=self.cache), self.scratch)
 
     def candidate(self, changes: Changes, prepare: Callable[[Path], None] | None = None) -> Path:

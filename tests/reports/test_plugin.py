@@ -14,7 +14,7 @@ from reports.criteria.stream import Stream, read_stream
 from reports.criteria.verdict import Returned, Verdict, judge, read_json_report
 from reports.record.durable import dump_json, write_new
 from reports.run.child import PLUGINS, RUN_VARIABLE
-from reports.run.session import GateSession, judged_cells
+from reports.run.session import GateSession, judged_cells, run_file_bytes, sessions_named_by
 from tests.reports.frozen_candidate import TAG, Frozen, lay_out
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -72,7 +72,7 @@ class Gates:
         (repository / "gates" / "s3").mkdir(exist_ok=True)
         (repository / "gates" / "s3" / "test_edge.py").write_text(source, encoding="utf-8")
         (repository / "pyproject.toml").write_text("[tool.pytest]\nstrict = true\n", encoding="utf-8")
-        write_new(self.root / "run.json", dump_json(self.session.to_json()))
+        write_new(self.root / "run.json", run_file_bytes([self.session]))
         plugins = [part for name in PLUGINS for part in ("-p", name)]
         report = self.root / "report.json"
         command = [
@@ -212,11 +212,54 @@ def test_a_killed_worker_is_in_the_stream(gates):
     assert any(gates.stream.down.values())
 
 
+def workers_of(gates: Gates) -> dict[str, set[str]]:
+    """Short node -> the workers that ran any phase of it."""
+    found: dict[str, set[str]] = {}
+    for line in gates.session.stream_path.read_text(encoding="utf-8").splitlines():
+        event = json.loads(line)
+        if event["event"] == "phase":
+            found.setdefault(event["node"].partition("::")[2], set()).add(event["worker"])
+    return found
+
+
+def of_shard(found: dict[str, set[str]], number: int) -> set[str]:
+    """Every worker that had to do with a shard."""
+    return {worker for node, workers in found.items() if f"wf-{number}" in node for worker in workers}
+
+
+def test_the_cells_of_a_shard_land_on_one_worker(gates):
+    assert gates.run(HONEST, "-n", "2").name == "PASS", gates.output
+    found = workers_of(gates)
+    assert len(of_shard(found, 1)) == len(of_shard(found, 2)) == 1
+    assert {worker for workers in found.values() for worker in workers} == {"gw0", "gw1"}
+
+
+def test_another_distribution_can_be_asked_for_by_name(gates):
+    assert gates.run(HONEST, "-n", "2", "--dist", "loadfile").name == "PASS", gates.output
+    assert len({worker for workers in workers_of(gates).values() for worker in workers}) == 1
+
+
+def test_the_rest_of_a_killed_shard_is_done_by_one_other_worker(gates):
+    killed = HONEST.replace("import numpy as np", "import os, signal\n\nimport numpy as np").replace(
+        "def test_shard(shard, cost_multiplier, evidence):\n",
+        "def test_shard(shard, cost_multiplier, evidence):\n"
+        "    if (shard, cost_multiplier) == ('wf-1', 1.5):\n        os.kill(os.getpid(), signal.SIGKILL)\n",
+    )
+    verdict = gates.run(killed, "-n", "2")
+    assert verdict.name == "INCOMPLETE"
+    assert [f"{cell.cell.gate} [{cell.cell.id}]" for cell in verdict.cells if cell.outcome == "missing"] == [
+        "s3.shard_t [wf-1 x1.5]"
+    ]
+    found = workers_of(gates)
+    (before,), (after,) = found["test_shard[wf-1-x1]"], found["test_shard[wf-1-x2]"]
+    assert found["test_shard[wf-1-x1.5]"] == {before} != {after}
+
+
 def test_a_session_survives_its_run_file(gates):
     path = gates.root / "run.json"
-    write_new(path, dump_json(gates.session.to_json()))
-    assert GateSession.load({RUN_VARIABLE: str(path)}) == gates.session
-    assert GateSession.load({}) is None
+    write_new(path, run_file_bytes([gates.session]))
+    assert sessions_named_by({RUN_VARIABLE: str(path)}) == (gates.session,)
+    assert sessions_named_by({}) == ()
 
 
 def test_outside_a_gate_session_the_plugin_changes_nothing(tmp_path):
