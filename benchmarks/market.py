@@ -80,6 +80,7 @@ def write_prices(panel: Panel, path: Path) -> None:
 
 def write_candidate(path: Path, prices: Path, panel: Panel, *, function: str = "momentum", name: str = "bench") -> Path:
     """A complete candidate.toml over `prices`: what a researcher would hand in, without reference tables."""
+    place = prices.name if prices.parent == path.parent else prices
     path.write_text(
         f"""schema = 1
 name = "{name}"
@@ -90,7 +91,7 @@ protocol_version = "1"
 preregistered = true
 
 [data]
-path = "{prices}"
+path = "{place}"
 as_of = {panel.dates[-1]}
 
 [data.absent]

@@ -64,12 +64,16 @@ def forward_returns(
     n_labels = panel.n_dates - delay_days - horizon_days
     if n_labels < 1:
         return labels
+    found = labels[:n_labels]
+    entry, exit_ = prices[delay_days : delay_days + n_labels], prices[delay_days + horizon_days :]
+    np.divide(exit_, entry, out=found)
+    delisted = np.flatnonzero(is_delisted(panel))
+    last_close = panel.last_close[delisted]
     entry_rows = np.arange(delay_days, delay_days + n_labels)[:, None]
-    delisted = is_delisted(panel)
-    entry = np.where(delisted & (entry_rows > panel.last_close), np.nan, prices[delay_days : delay_days + n_labels])
-    closed_early = delisted & (entry_rows + horizon_days > panel.last_close)
-    exit_prices = np.where(closed_early, delisting_price(panel), prices[delay_days + horizon_days :])
-    labels[:n_labels] = exit_prices / entry - 1.0
+    closed_early = entry_rows + horizon_days > last_close
+    exits = np.where(closed_early, delisting_price(panel)[delisted], exit_[:, delisted])
+    found[:, delisted] = exits / np.where(entry_rows > last_close, np.nan, entry[:, delisted])
+    found -= 1.0
     return labels
 
 

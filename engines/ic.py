@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.compiled import is_worth_compiling
 from engines.costs import impact_rate, spread_rate
+from engines.liquidity import Liquidity
 from engines.portfolio import target_weights
+from engines.rank_pass import compiled_rank_ics
 from engines.ranks import centred_ranks, unit_ranks
 
 if TYPE_CHECKING:
     from engines.candidate import CostSpec, PortfolioSpec
-    from engines.liquidity import Liquidity
+
+
+_STRETCH_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +53,15 @@ def rank_ics(
     """The daily rank IC against each of several labels of the same names, (K, T); see `rank_ic`.
 
     The labels must be absent on the same dates and names (a gross label and the same label after costs are), so that the signal is
-    ranked once.
+    ranked once. A large panel goes through compiled loops, a small one through numpy; both give the same bits.
     """
+    compute = compiled_rank_ics if is_worth_compiling(signal.size) else _rank_ics
+    return compute(signal, forwards, mask, min_names)
+
+
+def _rank_ics(
+    signal: NDArray[np.float64], forwards: Sequence[NDArray[np.float64]], mask: NDArray[np.bool_], min_names: int
+) -> NDArray[np.float64]:
     paired = mask & np.isfinite(signal) & np.isfinite(forwards[0])
     rows = np.flatnonzero(paired.sum(axis=1) >= max(min_names, 2))
     result = np.full((len(forwards), signal.shape[0]), np.nan)
@@ -95,6 +107,32 @@ def net_forward_returns(
     side = np.sign(centred_ranks(np.where(mask, signal, np.nan)))
     charge = 2.0 * (spread_rate(costs) + impact) * turnover * side
     return [forward - multiplier * charge for multiplier in multipliers]
+
+
+def measured_ics(
+    forward: NDArray[np.float64],
+    signal: NDArray[np.float64],
+    mask: NDArray[np.bool_],
+    liquidity: Liquidity,
+    portfolio: PortfolioSpec,
+    costs: CostSpec,
+    multipliers: Sequence[float],
+    min_names: int,
+) -> NDArray[np.float64]:
+    """Daily rank IC against the gross label, then against the net label of each multiplier, (1 + K, T).
+
+    As `rank_ics` of `net_forward_returns`, a stretch of dates at a time, so that no label of the whole panel is ever laid out.
+    """
+    result = np.empty((1 + len(multipliers), forward.shape[0]))
+    for first in range(0, forward.shape[0], _STRETCH_ROWS):
+        last = min(first + _STRETCH_ROWS, forward.shape[0])
+        begin = max(0, first - portfolio.horizon_days)
+        known = slice(begin, last)  # with the dates whose targets the first ones of the stretch replace
+        traded = Liquidity(liquidity.adv_usd[known], liquidity.daily_volatility[known])
+        net = net_forward_returns(forward[known], signal[known], mask[known], traded, portfolio, costs, multipliers)
+        labels = (forward[first:last], *(label[first - begin :] for label in net))
+        result[:, first:last] = rank_ics(signal[first:last], labels, mask[first:last], min_names)
+    return result
 
 
 def non_overlapping(ic: NDArray[np.float64], horizon_days: int) -> NDArray[np.float64]:

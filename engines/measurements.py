@@ -19,7 +19,7 @@ from engines.backtest import Backtest, run_backtest
 from engines.digest import sha256_file, sha256_json
 from engines.fitting import Refit, fit_state
 from engines.forward import forward_returns, universe_return
-from engines.ic import net_forward_returns, rank_ics
+from engines.ic import measured_ics
 from engines.liquidity import Liquidity, measure_liquidity
 from engines.signals import State, score
 from engines.universe import Universe, build_universe
@@ -131,11 +131,17 @@ class Measurements:
 
         def build() -> Parts:
             signal, mask = self.signal(scenario.universe, variant), self.universe(scenario.universe).mask
-            gross = self.forward(scenario.portfolio)
-            net = net_forward_returns(
-                gross, signal, mask, self.liquidity(), scenario.portfolio, self.candidate.costs, multipliers
+            found = measured_ics(
+                self.forward(scenario.portfolio),
+                signal,
+                mask,
+                self.liquidity(),
+                scenario.portfolio,
+                self.candidate.costs,
+                multipliers,
+                scenario.universe.min_names,
             )
-            return {"ics": rank_ics(signal, (gross, *net), mask, scenario.universe.min_names)}, {}
+            return {"ics": found}, {}
 
         key = {**self._scenario_key(scenario, variant), "multipliers": list(multipliers)}
         return self.store.get_or_build("ic", key, build)[0]["ics"]

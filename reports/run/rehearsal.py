@@ -7,6 +7,7 @@ generated here and thrown away with the folder. The rules about clean trees are 
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from reports.record.durable import dump_json, write_new
 from reports.record.errors import RequestRefused
 from reports.record.registry import Registry
 from reports.record.workspace import STAGES, Workspace
+from reports.run.kernels import prepare_kernels
 from reports.run.session import GateSession, run_file_bytes
 
 TAG: Final = "rehearsal"
@@ -62,6 +64,7 @@ def rehearsal(
             _rehearsed(name, path, Workspace(root / f"{number}"), standing, stages)
             for number, (name, path) in enumerate(candidates.items())
         ]
+        prepare_kernels([session.candidate.data_path for session in sessions], sys.stdout)
         write_new(root / "run.json", run_file_bytes(sessions))
         yield root / "run.json"
 

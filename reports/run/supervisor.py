@@ -32,6 +32,7 @@ from reports.record.registry import Registry, Row
 from reports.record.workspace import STAGES, next_stage
 from reports.run.child import ChildRun, child_command, child_environment, run_child
 from reports.run.entry import Entry, check_entry
+from reports.run.kernels import prepare_kernels
 from reports.run.rederive import contradictions, measure_apart
 from reports.run.request import RunRequest
 from reports.run.session import GateSession, judged_cells, run_file_bytes
@@ -185,6 +186,7 @@ def gates_in_child(run: Run, terminal: TextIO) -> tuple[ChildRun, dict[str, str]
         request.repository, run.stage, request.processes, request.presentation, run.partial / "pytest_report.json"
     )
     environment = child_environment(os.environ, run_file, threads_per_worker(request))
+    prepare_kernels([run.entry.candidate.data_path], terminal)
     write_new(run.partial / "command.sh", audit.command_script(request.command, command, environment).encode())
     return run_child(command, environment, request.repository, run.partial / "run.log", terminal), environment
 

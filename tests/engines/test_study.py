@@ -164,7 +164,7 @@ def test_a_second_study_computes_nothing_again(study, panel, tmp_path, monkeypat
     def must_not_run(*_args, **_kwargs):
         raise AssertionError("computed twice")
 
-    for name in ("run_backtest", "rank_ics", "score", "build_universe", "measure_liquidity"):
+    for name in ("run_backtest", "measured_ics", "score", "build_universe", "measure_liquidity"):
         monkeypatch.setattr(measurements, name, must_not_run)
     again = Study(panel, make_candidate(signal=GRID), ArrayStore(tmp_path))
     np.testing.assert_array_equal(again.walk_forward.net_returns(1.5), expected)
