@@ -14,9 +14,11 @@ import pytest
 
 from engines.candidate import load_candidate
 from reports.criteria.policy import POLICY_FILE, load_policy
+from reports.criteria.remedies import TABLE, Remedy, remedies, remedy_of
+from reports.criteria.rerun import ROOT_CAUSES
 from reports.criteria.verdict import Verdict
 from reports.desk.cli import build_parser
-from reports.desk.gate_reference import CLOSER, REFERENCES, gate_reference, longest_start
+from reports.desk.gate_reference import REFERENCES, gate_reference
 from reports.pack.render import ReportHeader, report_json
 from reports.record.chain import COLUMNS
 from reports.record.workspace import STAGES, DeskSettings
@@ -150,10 +152,31 @@ def test_the_gate_reference_is_fresh() -> None:
     assert text_of(DOCS / "gates.md") == gate_reference(REPOSITORY), remedy
 
 
-def test_every_gate_says_where_to_look_and_no_entry_is_stale() -> None:
-    keys = [row.key for row in load_policy(REPOSITORY / POLICY_FILE).gate]
-    assert all(longest_start(CLOSER, key) for key in keys)
-    assert {start for start in {**REFERENCES, **CLOSER} if not any(key.startswith(start) for key in keys)} == set()
+def test_every_hard_gate_says_what_to_do_and_no_entry_is_stale() -> None:
+    rows = load_policy(REPOSITORY / POLICY_FILE).gate
+    without = [row.key for row in rows if row.level == "hard" and remedy_of(row.key) is None]
+    assert without == [], f"write their lines in {TABLE.name}"
+    starts = [*REFERENCES, *(remedy.gate for remedy in remedies())]
+    assert {start for start in starts if not any(row.key.startswith(start) for row in rows)} == set()
+    assert len(set(starts[len(REFERENCES) :])) == len(remedies())
+
+
+@pytest.mark.parametrize("remedy", remedies(), ids=lambda remedy: remedy.gate)
+def test_what_a_remedy_tells_to_type_is_there(remedy: Remedy) -> None:
+    assert all((remedy.cause, remedy.look, remedy.change))
+    assert remedy.root_cause in ROOT_CAUSES
+    rows = [row for row in load_policy(REPOSITORY / POLICY_FILE).gate if row.key.startswith(remedy.gate)]
+    packs = text_of(DOCS / "formats.md").split("## Packs")[1]
+    for stage in {row.stage for row in rows}:
+        left = (
+            packs.split("Every pack:")[1].split("\n\n")[0] + re.search(rf"^\| {stage} \| (.*)$", packs, re.MULTILINE)[1]
+        )
+        assert all(f"`{name}`" in left for name in re.findall(r"PACK/([\w.]+)", remedy.look)), stage
+    program, *words = shlex.split(remedy.look)
+    if program == "stagegate":
+        assert callable(build_parser().parse_args(words).command)
+    if "-k" in words:
+        assert all(words[words.index("-k") + 1] in row.test.partition("::")[2] for row in rows)
 
 
 def test_the_registry_columns_are_documented_in_their_order() -> None:

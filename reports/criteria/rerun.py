@@ -13,15 +13,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from engines.digest import sha256_json
-
 Record = Mapping[str, Any]
 """A freeze as parsed."""
 
-PROSE: Final = frozenset(
-    {"name", "hypothesis", "universe_constraints", "protocol_version", "data.path", "data.reference", "costs.source"}
+HASHED: Final = frozenset({"name", "data.path", "data.reference"})
+"""Keys of a configuration that decide nothing: a name, and files whose contents are hashed by themselves."""
+
+PROSE: Final = frozenset({"hypothesis", "universe_constraints", "protocol_version", "costs.source"})
+"""Keys that are read by people: that they are written decides, the words do not."""
+
+PLACEHOLDER: Final = re.compile(
+    r"\s*(|to-?do|tbd|n/?a|none|null|xxx+|\?+|-+|\.+|fixme|placeholder|unknown|<.*>|\[.*\])\s*", re.IGNORECASE
 )
-"""Keys of a configuration that decide no number: what they name is hashed by itself, or is read by people only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,11 @@ def deciding_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 def _settings(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for name, value in table.items():
         key = f"{prefix}{name}"
-        if key in PROSE:
+        if key in HASHED:
             continue
-        if key == "data.absent":
+        if key in PROSE:
+            yield key, written(value)
+        elif key == "data.absent":
             yield from ((f"{key}.{absent}", "declared absent") for absent in value)
         elif isinstance(value, Mapping):
             yield from _settings(value, f"{key}.")
@@ -55,10 +60,15 @@ def _settings(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]
             yield key, value
 
 
+def written(text: object) -> str:
+    """`written`, or `not written` for what is empty or a placeholder."""
+    return "not written" if PLACEHOLDER.fullmatch(str(text)) else "written"
+
+
 DIFFERENCE_PARTS: Final[dict[str, Callable[[Record], object]]] = {
     "data": lambda record: (record["data"]["sha256"], _hashes_of_inputs(record, lambda name: name != "signal")),
     "code": lambda record: (record["code"]["tree_sha256"], _hashes_of_inputs(record, lambda name: name == "signal")),
-    "parameter": lambda record: sha256_json(deciding_settings(record["candidate"]["config"])),
+    "parameter": lambda record: (deciding_settings(record["candidate"]["config"]), written(record["owner"])),
     "environment": lambda record: record["packages_sha256"],
     "policy": lambda record: (record["policy_sha256"], record["settings_sha256"]),
 }
@@ -123,7 +133,9 @@ def _code_changes(old: Record, new: Record) -> Iterator[Change]:
 
 
 def _setting_changes(old: Record, new: Record) -> Iterator[Change]:
-    before, after = (deciding_settings(record["candidate"]["config"]) for record in (old, new))
+    before, after = (
+        deciding_settings(record["candidate"]["config"]) | {"owner": written(record["owner"])} for record in (old, new)
+    )
     for key in dict.fromkeys((*before, *after)):
         if before.get(key) != after.get(key):
             yield Change("parameter", key, _text(before.get(key)), _text(after.get(key)))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from reports.criteria.policy import POLICY_FILE, GateRow, ThresholdRow, load_policy
+from reports.criteria.remedies import remedy_of
 from reports.pack.render import markdown_table, number
 from reports.record.errors import RecordError
 from reports.record.workspace import STAGES
@@ -68,36 +69,6 @@ REFERENCES: Final = {
     "s4.haircut_sharpe": "Harvey and Liu (2015)",
 }
 """Start of a gate's key -> where its formula comes from; the longest start counts."""
-
-CLOSER: Final = {
-    "s0": "`decision_note.json`, `data_contract.json`, `freeze.json`",
-    "s1.dq": "`data_quality_report.md`: counts, and example rows by number in the file",
-    "s1": "`baseline_metrics.json`, `baseline_ic.csv` (one row a date)",
-    "s1.no_lookahead": "the note names the cut and what differed; run the signal on `panel.as_known_at(stop)` yourself",
-    "s1.leak_control": "the note; this gate fails when the look-ahead check has gone blind",
-    "s2": "`returns.csv`, `windows.csv`",
-    "s2.segments": "`segments.csv`",
-    "s2.risk": "`risk.json`, `returns.csv`",
-    "s2.perturbation": "rehearse `gates/s2` with the neighbouring parameters as the declared ones",
-    "s2.pbo": "rehearse `gates/s2` with a smaller grid",
-    "s2.oos_loss_probability": "rehearse `gates/s2` with a smaller grid",
-    "s2.stress_bites": "`universe_audit.csv`, `returns.csv`",
-    "s2.no_skips": "`pytest_report.json`, `evidence_stream.jsonl` against `freeze.json`",
-    "s3": "`cost_stress_results.csv`, `returns.csv`, `windows.csv`",
-    "s3.wf_gate": "`stressed_returns.csv`, `stressed_windows.csv`, `stressed_universe_audit.csv`",
-    "s3.risk_gate": "`stressed_risk.json`",
-    "s3.stat_gate": "`family_trials.json`, `returns.csv`",
-    "s3.deflated_sharpe": "`family_trials.json`, `returns.csv`",
-    "s3.min_backtest_length": "`family_trials.json`, `returns.csv`",
-    "s3.participation": "lower `target_aum`, or trade more slowly; `returns.csv` has each day's turnover",
-    "s3.capacity": "`cost_stress_results.csv`; lower `target_aum`",
-    "s3.governance": "the note names what does not hold; `stagegate verify --tag TAG`",
-    "s4": "`deployment_notes.md`, `watchlist.toml`, `rollback_triggers.toml`",
-    "s4.sign_off": "`stagegate status`; `signatures/` and `allowed_signers`",
-    "s4.holdout": "the sealed window is opened once a tag; the report's interval says how little half a year tells",
-    "s4.haircut_sharpe": "`family_trials.json` of the S3 pack",
-}
-"""Start of a gate's key -> which file of the pack to open, or what to do; the longest start counts."""
 
 
 def gate_reference(repository: Path) -> str:
@@ -156,7 +127,10 @@ def _facts(row: GateRow) -> Iterator[str]:
     reference = longest_start(REFERENCES, row.key)
     if reference:
         yield f"reference: {reference}"
-    yield f"look closer: {longest_start(CLOSER, row.key)}"
+    remedy = remedy_of(row.key)
+    if remedy is not None:
+        yield f"usually fails because {remedy.cause}; look closer: `{remedy.look}`"
+        yield f"a rerun names a root cause of class {remedy.root_cause} and changes something: {remedy.change}"
 
 
 def longest_start(table: dict[str, str], key: str) -> str:

@@ -14,6 +14,7 @@ from reports.criteria.freeze import Freeze
 from reports.criteria.machine import Machine, installed_packages
 from reports.criteria.verdict import Verdict
 from reports.pack.artifacts import StageInputs, stage_artifacts
+from reports.pack.remediation import remediation
 from reports.pack.render import ReportHeader, evidence_lines, report_json, report_markdown
 from reports.record.durable import dump_json, write_new
 from reports.record.workspace import STAGES, Workspace
@@ -85,7 +86,8 @@ def write_report(
     }
     for name, data in files.items():
         write_new(partial / name, data)
-    report = report_json(facts.header, verdict, artifacts(facts.workspace, partial, final), windows)
+    steps = remediation(verdict, facts.header, facts.workspace.relative(final))
+    report = report_json(facts.header, verdict, artifacts(facts.workspace, partial, final), windows, steps)
     write_new(partial / f"{report_stem(stage)}.json", dump_json(report))
     write_new(partial / f"{report_stem(stage)}.md", report_markdown(report).encode())
     return final / f"{report_stem(stage)}.json"

@@ -119,6 +119,7 @@ def report_json(
     verdict: Verdict,
     artifacts: Sequence[Mapping[str, str]],
     windows: Sequence[Mapping[str, Any]] = (),
+    remediation: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """The report json of formats: docs/formats.md."""
     weakest = verdict.weakest
@@ -152,6 +153,7 @@ def report_json(
         "failures": failures(verdict),
         "artifacts": list(artifacts),
         "registry": dict(header.registry),
+        "remediation": list(remediation),
     }
 
 
@@ -247,7 +249,22 @@ def report_markdown(report: Mapping[str, Any]) -> str:
     if report["artifacts"]:
         files = [(entry["path"], entry["sha256"]) for entry in report["artifacts"]]
         parts += ["## Files", markdown_table(("file", "sha256"), files)]
+    if report["remediation"]:
+        parts += ["## What to do", _remediation_markdown(report["remediation"])]
     return "\n\n".join(parts) + "\n"
+
+
+def _remediation_markdown(steps: Sequence[Mapping[str, str]]) -> str:
+    """The ordered list of a run that did not pass; commands are typed in the workspace."""
+    lines = []
+    for number, step in enumerate(steps, 1):
+        where = f"{step['gate']} \\[{step['cell']}\\]" if step["gate"] else "the run"
+        lines += [
+            f"{number}. {where}: {_cell(step['likely_cause'])}",
+            f"   - look closer: `{step['look_closer'].replace('`', '')}`",
+            f"   - a rerun needs: {_cell(step['rerun_needs'])}",
+        ]
+    return "\n".join(lines)
 
 
 def _gates_markdown(gates: Mapping[str, Any]) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from engines.digest import sha256_file
 from engines.errors import DataError
@@ -16,16 +15,13 @@ from reports.criteria.codetree import inspect_code
 from reports.criteria.freeze import drift
 from reports.criteria.machine import packages_sha256
 from reports.criteria.policy import loosened
+from reports.criteria.rerun import written
 from reports.deployment import readiness
 from reports.deployment.readiness import Rollback, Watchlist
 from reports.record.errors import RecordError
 from reports.record.registry import Registry
 from reports.run.session import GateSession
 from reports.verification.pack_check import verify_pack
-
-PLACEHOLDER: Final = re.compile(
-    r"\s*(|to-?do|tbd|n/?a|none|null|xxx+|\?+|-+|\.+|fixme|placeholder|unknown|<.*>|\[.*\])\s*", re.IGNORECASE
-)
 
 
 def decision_note(session: GateSession) -> dict[str, str]:
@@ -45,7 +41,7 @@ def decision_note(session: GateSession) -> dict[str, str]:
 def decision_note_faults(session: GateSession) -> tuple[str, ...]:
     """Fields of the decision note that are empty or placeholders."""
     note = decision_note(session)
-    return tuple(f"{name} is {value!r}" for name, value in note.items() if PLACEHOLDER.fullmatch(str(value)))
+    return tuple(f"{name} is {value!r}" for name, value in note.items() if written(value) == "not written")
 
 
 def header_faults(session: GateSession) -> tuple[str, ...]:

@@ -62,6 +62,15 @@ def test_other_words_for_the_same_thing_are_no_difference(frozen, path, value):
     assert difference(frozen.record(), altered(frozen.record(), path, value)) == ()
 
 
+@pytest.mark.parametrize(
+    ("path", "was"), [("candidate.config.hypothesis", "tbd"), ("candidate.config.costs.source", " "), ("owner", "TBD")]
+)
+def test_what_was_a_placeholder_and_is_written_now_differs(frozen, path, was):
+    old, new = altered(frozen.record(), path, was), frozen.record()
+    assert difference(old, new) == ("parameter",)
+    assert [(change.old, change.new) for change in changes(old, new)] == [("not written", "written")]
+
+
 def test_a_change_names_the_setting_and_both_values(frozen):
     old = frozen.record()
     new = altered(old, "candidate.config.costs.half_spread_bps", 7.5)
