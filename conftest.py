@@ -21,7 +21,7 @@ from fixtures.demo import ensure_market
 from reports.criteria.trials import earlier_looks, family_trials
 from reports.run import scope
 from reports.run.batch import chosen_candidates
-from reports.run.request import is_worker, stages_asked, tagged_request
+from reports.run.request import is_worker, monitor_command, stages_asked, tagged_request
 from reports.run.session import sessions_of
 
 pytest_plugins = ("reports.run.plugin",)
@@ -32,8 +32,12 @@ DEMO_CANDIDATE = REPOSITORY / "fixtures" / "demo" / "candidate.toml"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """A tagged run goes to the supervisor; everything else is ordinary pytest."""
-    if config.getoption("--decision-tag") is None or RUN_VARIABLE in os.environ:
+    """A monitoring goes to its command, a tagged run to the supervisor; everything else is ordinary pytest."""
+    if RUN_VARIABLE in os.environ:
+        return None
+    if config.getoption("--live") is not None:
+        return _monitor(config)
+    if config.getoption("--decision-tag") is None:
         return None
     from reports.run.supervisor import REFUSED, refusal_text, say, supervise
 
@@ -45,6 +49,19 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         say(sys.stderr, refusal_text("run", refusal))
         return REFUSED
     return supervise(request, sys.stdout)
+
+
+def _monitor(config: pytest.Config) -> int:
+    """`pytest gates/s4 --live ..` is `stagegate monitor ..`."""
+    from reports.desk.cli import main, refuse
+
+    invocation = config.invocation_params
+    words = [str(argument) for argument in invocation.args]
+    try:
+        command = monitor_command(words, os.environ, invocation_dir=invocation.dir, repository=REPOSITORY)
+    except StageGateError as refusal:
+        return refuse(refusal, as_json=False)
+    return main(command)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -239,6 +256,18 @@ def watchlist(gate_session):
 
 
 @pytest.fixture(scope="session")
+def champions(gate_session, study):
+    """The candidate beside the last promoted one of its family and the desk's live book."""
+    return scope.champions(gate_session, study)
+
+
+@pytest.fixture(scope="session")
 def rollback(gate_session, study):
     """The rollback triggers as read, evaluated out of sample and on planted breaches."""
     return scope.rollback(gate_session, study)
+
+
+@pytest.fixture(scope="session")
+def trigger_behaviour(gate_session, study, rollback):
+    """How often the triggers fire without cause, and how long they take, in one line."""
+    return scope.trigger_behaviour(gate_session, study, rollback)

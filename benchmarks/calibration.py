@@ -29,7 +29,6 @@ from benchmarks.planted_market import (
     draw_scores,
     planted_candidate,
 )
-from benchmarks.rates import rate
 from engines.candidate import Candidate
 from engines.costs import TRADING_DAYS_PER_YEAR
 from engines.forward import forward_returns
@@ -38,6 +37,7 @@ from engines.panel import Panel, load_panel
 from engines.portfolio import rebalance_rows
 from engines.signals import momentum
 from engines.statistics import MeanTest, sharpe_ratio, student_t_of_mean
+from engines.statistics.rates import rate
 from engines.store import ArrayStore
 from engines.study import Study
 from reports.criteria.trials import FamilyTrials, Trial

@@ -21,9 +21,9 @@ def test_enough_is_watched(watchlist, evidence):
     assert sound
 
 
-def test_rollback_triggers_work(rollback, evidence):
-    """A hard trigger has a bound and an action, stays quiet on the out-of-sample returns and fires on a planted breach."""
-    hard = evidence("s4.rollback_triggers.hard", rollback.n_hard, n_obs=rollback.n_triggers)
+def test_rollback_triggers_work(rollback, trigger_behaviour, evidence):
+    """A hard trigger has a bound and an action, stays quiet on the out-of-sample record and fires on a planted breach; each is simulated."""
+    hard = evidence("s4.rollback_triggers.hard", rollback.n_hard, n_obs=rollback.n_triggers, note=trigger_behaviour)
     sound = evidence(
         "s4.rollback_triggers.faults", len(rollback.faults), n_obs=rollback.n_triggers, note="; ".join(rollback.faults)
     )

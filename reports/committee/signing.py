@@ -38,7 +38,6 @@ from reports.committee.statement import (
     read_revoked_keys,
     report_to_sign,
     required_signatures,
-    revocation,
     signatures_folder,
     signed_rows,
 )
@@ -46,7 +45,7 @@ from reports.record.chain import Row
 from reports.record.clock import iso, stamp, utc_now
 from reports.record.durable import make_directory, write_new
 from reports.record.errors import SigningError
-from reports.record.registry import Registry
+from reports.record.registry import Registry, revocation
 from reports.record.workspace import Workspace, check_tag
 
 REASON_LENGTH_LIMIT: Final = 500

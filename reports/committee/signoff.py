@@ -34,7 +34,6 @@ from reports.committee.statement import (
     read_revoked_keys,
     report_to_sign,
     required_signatures,
-    revocation,
     signatures_folder,
     signed_rows,
 )
@@ -43,7 +42,7 @@ from reports.record.clock import iso, utc_now
 from reports.record.durable import read_regular
 from reports.record.errors import RecordError, SigningError
 from reports.record.ledger import CLOCK_TOLERANCE_SECONDS, parse_utc
-from reports.record.registry import Registry
+from reports.record.registry import Registry, revocation
 from reports.record.workspace import Workspace
 from reports.verification.verify import Finding
 

@@ -137,11 +137,6 @@ def signatures_folder(workspace: Workspace, tag: str) -> Path:
     return workspace.packet_dir(tag) / "signatures"
 
 
-def revocation(rows: Iterable[Row], tag: str) -> Row | None:
-    """The row that revoked the tag, None when none did."""
-    return next((row for row in rows if (row["decision_tag"], row["event"]) == (tag, "REVOKED")), None)
-
-
 def parse_detail(detail: str) -> Mapping[str, str]:
     """The detail cell of a SIGNED row by key; every key is there, empty where the cell does not hold it."""
     found = dict(part.partition("=")[::2] for part in detail.split(";"))

@@ -159,6 +159,7 @@ def build_freeze(
         "packages_sha256": packages_sha256,
         "policy_sha256": sha256_file(policy_path),
         "settings_sha256": places.workspace.settings_sha256,
+        "live_book": live_book_record(places),
         "history": {
             **history,
             "first_trial": first_trial,
@@ -166,6 +167,17 @@ def build_freeze(
         },
         "expected": [cell.to_json() for cell in cells],
     }
+
+
+def live_book_record(places: Places) -> dict[str, str] | None:
+    """The desk's live book as a freeze pins it; None when none is declared. DataError when it is no book."""
+    path = places.workspace.live_book
+    if path is None:
+        return None
+    from reports.criteria.live_book import read_live_book
+
+    read_live_book(path)
+    return {"path": places.spell(path), "sha256": sha256_file(path)}
 
 
 def parse_freeze(data: bytes, where: str) -> Freeze:
@@ -218,6 +230,8 @@ def drift(freeze: Freeze, places: Places, code: CodeTree, packages_sha256: str) 
         "data": (record["data"]["sha256"], _hash_of(places.find(record["data"]["path"]))),
     }
     pairs |= {name: (entry["sha256"], _hash_of(places.find(entry["path"]))) for name, entry in record["inputs"].items()}
+    if record.get("live_book"):
+        pairs["live book"] = (record["live_book"]["sha256"], _hash_of(places.find(record["live_book"]["path"])))
     return tuple(
         f"{name} changed since the freeze: expected {expected}, found {found}"
         for name, (expected, found) in pairs.items()

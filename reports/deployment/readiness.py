@@ -12,14 +12,25 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from engines.candidate_errors import nearest, refusal
+from engines.monitoring import Metric, Reference
+from reports.deployment.alarms import alarm_rate
 from reports.deployment.templates import FREEZE_HEADING, NOTE_PROMPTS, NOTES, ROLLBACK, WATCHLIST, write_rehearsal_files
-from reports.deployment.triggers import Reading, Returns, Text, Trigger, evaluate, planted_breach
+from reports.deployment.triggers import (
+    Reading,
+    Text,
+    Trigger,
+    WindowDays,
+    condition_text,
+    contradiction,
+    evaluate,
+    planted_breach,
+)
 from reports.pack.packet import placeholder, sections, title, why_unwritten
 from reports.record.durable import read_regular
 from reports.record.errors import RecordError
@@ -34,7 +45,10 @@ _COMMENT: Final = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 
 
 class WatchedMetric(BaseModel):
-    """One [[metric]] of watchlist.toml: in order while `value relation bound` holds."""
+    """One [[metric]] of watchlist.toml: in order while `value relation bound` holds.
+
+    With `metric` (a figure of engines.monitoring) `stagegate monitor` reads it; without, a person does.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -45,6 +59,24 @@ class WatchedMetric(BaseModel):
     bound: float
     unit: str = ""
     owner: Text
+    metric: Metric | None = None
+    window_days: WindowDays | None = None
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.metric is None and self.window_days is not None:
+            raise ValueError("window_days belongs to a metric that is read from live data")
+        fault = contradiction(self.metric, self.window_days, self.relation, bad=False) if self.metric else ""
+        if fault:
+            raise ValueError(fault)
+        return self
+
+    @property
+    def condition(self) -> str:
+        """What must hold, as people read it."""
+        if self.metric is None:
+            return f"{self.name} {self.relation} {self.bound:g}"
+        return condition_text(self.metric, self.window_days, self.relation, self.bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +91,20 @@ class Watchlist:
 class Rollback:
     """The triggers of rollback_triggers.toml: how many there are, how many hard ones work, and what is wrong.
 
-    readings: (name, reading on the out-of-sample returns, reading on the planted breach) of every trigger that could be asked.
+    readings: (trigger, reading on the out-of-sample record, reading on the planted breach) of every trigger that could be asked.
     """
 
     n_triggers: int
     n_hard: int
     faults: tuple[str, ...]
-    readings: tuple[tuple[str, Reading, Reading], ...] = ()
+    readings: tuple[tuple[Trigger, Reading, Reading], ...] = ()
+
+    def behaviour(self, reference: Reference) -> str:
+        """One line for a report: how far each trigger stayed from its bound, how often it fires without cause and how long it takes, simulated."""
+        return "; ".join(
+            f"{trigger.name}: worst {quiet.worst:.3g} of {trigger.bound:.3g} out of sample, {alarm_rate(trigger, reference).describe()}"
+            for trigger, quiet, _ in self.readings
+        )
 
 
 def deployment_note_faults(workspace: Workspace, tag: str, freeze_sha256: str) -> tuple[str, ...]:
@@ -92,9 +131,9 @@ def _note_faults(text: str, tag: str, freeze_sha256: str) -> Iterator[str]:
             yield f"'## {heading}' {why}"
 
 
-def read_watchlist(workspace: Workspace, tag: str) -> Watchlist:
-    """watchlist.toml of a tag, every entry checked."""
-    metrics, faults = _read_entries(workspace.packet_dir(tag) / WATCHLIST, "metric", WatchedMetric)
+def read_watchlist(folder: Path) -> Watchlist:
+    """watchlist.toml of a folder, every entry checked."""
+    metrics, faults = _read_entries(folder / WATCHLIST, "metric", WatchedMetric)
     whole: list[WatchedMetric] = []
     for number, metric in metrics:
         unwritten = _unwritten(metric, ("name", "source", "owner"))
@@ -103,9 +142,9 @@ def read_watchlist(workspace: Workspace, tag: str) -> Watchlist:
     return Watchlist(tuple(whole), (*faults, *_repeated("metric", [metric.name for _, metric in metrics])))
 
 
-def read_triggers(workspace: Workspace, tag: str) -> tuple[tuple[Trigger, ...], tuple[str, ...]]:
-    """The triggers of rollback_triggers.toml that are whole, and what is wrong with the file and the rest."""
-    entries, faults = _read_entries(workspace.packet_dir(tag) / ROLLBACK, "trigger", Trigger)
+def read_triggers(folder: Path) -> tuple[tuple[Trigger, ...], tuple[str, ...]]:
+    """The triggers of a folder's rollback_triggers.toml that are whole, and what is wrong with the file and the rest."""
+    entries, faults = _read_entries(folder / ROLLBACK, "trigger", Trigger)
     whole: list[Trigger] = []
     for number, trigger in entries:
         unwritten = _unwritten(trigger, ("name",))
@@ -115,36 +154,41 @@ def read_triggers(workspace: Workspace, tag: str) -> tuple[tuple[Trigger, ...], 
     return tuple(whole), (*faults, *_repeated("trigger", [trigger.name for _, trigger in entries]))
 
 
-def judge_rollback(workspace: Workspace, tag: str, returns: Returns) -> Rollback:
-    """The triggers of a tag, each asked on the out-of-sample daily net `returns` (D,) and on a planted breach.
+def judge_rollback(folder: Path, reference: Reference) -> Rollback:
+    """The triggers of a folder's rollback_triggers.toml, each asked on the out-of-sample book and on a planted breach behind it.
 
     A trigger is at fault when it is malformed, has no action, has no value on any day, was breached out of sample, or stays silent on the
     planted breach.
     """
-    triggers, faults = read_triggers(workspace, tag)
-    series = np.asarray(returns, dtype=np.float64)
+    triggers, faults = read_triggers(folder)
+    series = reference.book.net
     strange = int(np.count_nonzero(~np.isfinite(series)))
     if series.size < FEWEST_RETURNS or strange:
         found = f"the out-of-sample returns are {series.size} days, {strange} of them not finite"
         return Rollback(len(triggers), 0, (*faults, found))
-    asked = [(trigger, evaluate(trigger, series), _on_planted(trigger, series)) for trigger in triggers]
+    asked = [
+        (trigger, quiet, planted)
+        for trigger in triggers
+        if (quiet := evaluate(trigger, reference.book, reference)) and (planted := _on_planted(trigger, reference))
+    ]
     wrong = {trigger.name: list(_silent_or_early(trigger, quiet, planted)) for trigger, quiet, planted in asked}
     return Rollback(
         n_triggers=len(triggers),
-        n_hard=sum(trigger.severity == "hard" and not wrong[trigger.name] for trigger in triggers),
+        n_hard=sum(trigger.severity == "hard" and not wrong[trigger.name] for trigger, _, _ in asked),
         faults=(*faults, *(f"trigger {name}: {fault}" for name, found in wrong.items() for fault in found)),
-        readings=tuple((trigger.name, quiet, planted) for trigger, quiet, planted in asked),
+        readings=tuple(asked),
     )
 
 
-def _on_planted(trigger: Trigger, series: Returns) -> Reading:
-    return evaluate(trigger, planted_breach(series, trigger.window_days or 0))
+def _on_planted(trigger: Trigger, reference: Reference) -> Reading | None:
+    return evaluate(trigger, planted_breach(reference.book, trigger.window_days or 0), reference)
 
 
 def unwritten_files(workspace: Workspace, tag: str, freeze_sha256: str) -> tuple[str, ...]:
     """What a person has still to write of the three deployment files, each fault with its file; empty when S4 may judge them."""
     notes = deployment_note_faults(workspace, tag, freeze_sha256)
-    watched, (_, triggers) = read_watchlist(workspace, tag).faults, read_triggers(workspace, tag)
+    folder = workspace.packet_dir(tag)
+    watched, (_, triggers) = read_watchlist(folder).faults, read_triggers(folder)
     return tuple(
         f"{name}: {fault}"
         for name, faults in ((NOTES, notes), (WATCHLIST, watched), (ROLLBACK, triggers))
@@ -153,7 +197,7 @@ def unwritten_files(workspace: Workspace, tag: str, freeze_sha256: str) -> tuple
 
 
 def _silent_or_early(trigger: Trigger, quiet: Reading, planted: Reading) -> Iterator[str]:
-    condition = f"{trigger.metric} {trigger.relation} {trigger.bound:g}"
+    condition = trigger.condition
     if not quiet.n_days:
         yield f"has no value on the out-of-sample returns: window_days {trigger.window_days} is longer than they are"
     elif quiet.breached:

@@ -10,18 +10,27 @@ Bounds are proposed from what was measured; owners and actions are left empty, a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.costs import TRADING_DAYS_PER_YEAR
+from engines.drift import cusum_bound
+from engines.expectations import Expected, expectations
+from engines.monitoring import METRICS, Metric, Reference, out_of_sample_book
+from engines.statistics import max_drawdown
+from reports.deployment.alarms import alarm_rate, resampled_years
+from reports.deployment.stored_record import stored_series
+from reports.deployment.triggers import Trigger
 from reports.pack.packet import check_stage, packet_template, write_once
 from reports.record.chain import Row
-from reports.record.durable import load_json, read_regular
-from reports.record.errors import RecordError, RequestRefused
-from reports.record.registry import Registry
+from reports.record.errors import RequestRefused
+from reports.record.registry import Registry, official_pass
 from reports.record.workspace import Workspace, check_tag
-from reports.verification.report_check import contradictions
 
 NOTES: Final = "deployment_notes.md"
 WATCHLIST: Final = "watchlist.toml"
@@ -38,23 +47,30 @@ NOTE_PROMPTS: Final[Mapping[str, str]] = {
 
 FREEZE_HEADING: Final = "Freeze"
 SHARPE_WINDOW_DAYS: Final = 126
-_YEAR_DAYS: Final = 252
+COST_WINDOW_DAYS: Final = 63
+FALSE_ALARM_A_YEAR: Final = 0.02
+"""Probability of a false alarm in a first year that the bound of the proposed CUSUM is computed for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What the reports of S2 and S3 measured out of sample; NaN where a report has no such figure.
+    """What the record says a deployed candidate should do: its out-of-sample figures with their intervals, and what they are held against.
 
-    wf_ic: mean daily rank IC. net_sharpe: annualised, multiplier 1. max_drawdown: share of capital. annual_volatility: decimal a year.
-    cost_drag_bps: bp a day that doubling the costs takes, hence the cost itself. turnover_overlap: share of the top leg kept at a rebalance.
+    reference None and no expectations: the tag has no passed s3, and the templates hold guesses to replace.
     """
 
-    wf_ic: float = math.nan
-    net_sharpe: float = math.nan
-    max_drawdown: float = math.nan
-    annual_volatility: float = math.nan
-    cost_drag_bps: float = math.nan
-    turnover_overlap: float = math.nan
+    expected: tuple[Expected, ...] = ()
+    reference: Reference | None = None
+
+    def interval(self, name: str) -> Expected:
+        """The expectation of this name; NaN throughout when it was not measured."""
+        unknown = Expected(name, math.nan, math.nan, math.nan, "")
+        return next((each for each in self.expected if each.name == name), unknown)
+
+    @property
+    def max_drawdown(self) -> float:
+        """Deepest loss from a peak over the whole out-of-sample record, positive; NaN without one."""
+        return math.nan if self.reference is None else -max_drawdown(self.reference.book.net)
 
 
 def write_stage_files(workspace: Workspace, tag: str, stage: str) -> tuple[Path, ...]:
@@ -94,8 +110,11 @@ def templates(tag: str, freeze_sha256: str, figures: Figures) -> dict[str, str]:
 
 def notes_template(tag: str, freeze_sha256: str, figures: Figures) -> str:
     """deployment_notes.md, unwritten."""
-    expected = [f"| {name} | {_shown(getattr(figures, name))} |" for name in (field.name for field in fields(Figures))]
-    table = ["| expected out of sample | measured |", "|---|---|", *expected]
+    expected = [
+        f"| {each.name} | {each.value:.4g} | {each.lower:.4g} .. {each.upper:.4g} | {each.unit} |"
+        for each in figures.expected
+    ] or ["| nothing: s3 has not passed | - | - | - |"]
+    table = ["| expected, from the out-of-sample record | measured | 95 % | unit |", "|---|---|---|---|", *expected]
     asked = [f"## {heading}\n\n<!-- {prompt} -->\n" for heading, prompt in NOTE_PROMPTS.items()]
     frozen = f"## {FREEZE_HEADING}\n\n`{freeze_sha256 or 'sha256: the hash of the freeze'}`\n"
     return "\n".join([f"# {tag} deployment notes\n", frozen, "\n".join(table) + "\n", *asked])
@@ -103,118 +122,131 @@ def notes_template(tag: str, freeze_sha256: str, figures: Figures) -> str:
 
 def watchlist_template(figures: Figures) -> str:
     """watchlist.toml with proposed bounds and no owners."""
-    sharpe = _or(figures.net_sharpe, 0.0) - 2 * math.sqrt(_YEAR_DAYS / SHARPE_WINDOW_DAYS)
-    entries = (
-        ("rolling_net_sharpe", "book of record, daily net returns of 126 days", "daily", ">=", sharpe, "annualised"),
+    gross = 2.0 if figures.reference is None else float(_first(figures.reference.book.gross_exposure))
+    net = 0.0 if figures.reference is None else float(_first(figures.reference.book.net_exposure))
+    drawdown = max(_or(figures.max_drawdown, 0.05), _or(figures.interval("drawdown of a year").upper, 0.05))
+    returns, fills, book = "book of record", "broker fills", "book of record, positions"
+    entries: tuple[tuple[str, Metric, int, str, str, str, float, str], ...] = (
         (
-            "drawdown",
-            "book of record, daily net returns",
+            "net Sharpe",
+            "net_sharpe_p",
+            SHARPE_WINDOW_DAYS,
+            returns,
             "daily",
-            "<=",
-            _or(1.5 * figures.max_drawdown, 0.1),
-            "share of capital",
+            ">=",
+            0.05,
+            "share of stretches no better",
         ),
-        (
-            "realised_cost_ratio",
-            "broker fills against the declared cost model",
-            "weekly",
-            "<=",
-            1.5,
-            "realised / modelled cost",
-        ),
-        ("rank_ic", "signal store against forward returns, last 12 rebalances", "monthly", ">=", 0.0, "mean rank IC"),
+        ("drawdown", "drawdown", 0, returns, "daily", "<=", drawdown, "share of capital"),
+        ("turnover", "turnover_ratio", COST_WINDOW_DAYS, fills, "weekly", "<=", 1.5, "of the out-of-sample mean"),
+        ("cost", "cost_ratio", COST_WINDOW_DAYS, fills, "weekly", "<=", 1.5, "realised / modelled cost"),
+        ("beta", "beta_abs", SHARPE_WINDOW_DAYS, returns, "weekly", "<=", 0.5, "abs(beta)"),
+        ("rank IC", "rolling_ic", SHARPE_WINDOW_DAYS, "signal store, price file", "monthly", ">=", 0.0, "mean rank IC"),
+        ("gross exposure", "gross_exposure", 0, book, "daily", "<=", 1.1 * gross, "of capital"),
+        ("net exposure", "net_exposure_abs", 0, book, "daily", "<=", abs(net) + 0.1, "of capital"),
     )
     lines = [
         "# What is watched while money is on it. A metric is in order while `value relation bound` holds.",
-        f"# Measured out of sample: net Sharpe {_shown(figures.net_sharpe)}; drawdown {_shown(figures.max_drawdown)}; "
-        f"cost in bp a day {_shown(figures.cost_drag_bps)}; mean IC {_shown(figures.wf_ic)}.",
-        "# Proposed: Sharpe two standard errors below, drawdown 1.5 times, costs at the multiplier that s3 stressed;",
-        "# where nothing was measured, a guess to replace. Name an owner for each.",
+        "# `stagegate monitor` reads what has a `metric`; a person reads the rest. Proposed: where the out-of-sample record, resampled, or the",
+        "# gates end; where nothing was measured, a guess to replace. Name an owner for each.",
+        *_expected_comments(figures),
         "schema = 1",
     ]
-    for name, source, frequency, relation, bound, unit in entries:
-        lines += ["", "[[metric]]", f'name = "{name}"', f'source = "{source}"', f'frequency = "{frequency}"']
-        lines += [f'relation = "{relation}"', f"bound = {_toml(bound)}", f'unit = "{unit}"', 'owner = ""']
+    for name, metric, window_days, source, frequency, relation, bound, unit in entries:
+        lines += ["", "[[metric]]", f'name = "{name}"', f'metric = "{metric}"']
+        lines += [f"window_days = {window_days}"] if window_days else []
+        lines += [f'source = "{source}"', f'frequency = "{frequency}"', f'relation = "{relation}"']
+        lines += [f"bound = {_toml(bound)}", f'unit = "{unit}"', 'owner = ""']
     return "\n".join(lines) + "\n"
 
 
 def rollback_template(figures: Figures) -> str:
-    """rollback_triggers.toml with proposed bounds and no actions."""
-    daily_sigma = _or(figures.annual_volatility / math.sqrt(_YEAR_DAYS), 0.01)
-    entries = (
-        ("drawdown stop", "drawdown", ">", _or(1.5 * figures.max_drawdown, 0.1), "hard", 0),
-        ("crash day", "daily_loss", ">", 8 * daily_sigma, "hard", 0),
-        (
-            "decay",
-            "rolling_net_sharpe",
-            "<",
-            -4 * math.sqrt(_YEAR_DAYS / SHARPE_WINDOW_DAYS),
-            "soft",
-            SHARPE_WINDOW_DAYS,
-        ),
-    )
+    """rollback_triggers.toml with proposed bounds, how each behaves on resampled years, and no actions."""
     lines = [
-        "# What takes the book down. A trigger fires on a day when `metric relation bound` holds on the daily net returns so far.",
-        "# Metrics: daily_loss, drawdown (shares of capital, positive); rolling_mean_net, rolling_net_sharpe, rolling_volatility (window_days).",
-        "# Each must have stayed quiet out of sample and fires on a planted breach. Write for each what is done, by whom, how fast.",
+        "# What takes the book down. A trigger fires on a day when `metric relation bound` holds on the days so far.",
+        "# Metrics: docs/production_research/README.md. Each must have stayed quiet out of sample and fire on a planted breach.",
+        "# Write for each what is done, by whom, how fast.",
+        *_expected_comments(figures),
         "schema = 1",
     ]
-    for name, metric, relation, bound, severity, window_days in entries:
-        lines += ["", "[[trigger]]", f'name = "{name}"', f'metric = "{metric}"']
-        lines += [f"window_days = {window_days}"] if window_days else []
-        lines += [f'relation = "{relation}"', f"bound = {_toml(bound)}", f'severity = "{severity}"', 'action = ""']
+    for trigger in proposed_triggers(figures.reference):
+        behaviour = [] if figures.reference is None else [f"# {alarm_rate(trigger, figures.reference).describe()}"]
+        lines += ["", "[[trigger]]", *behaviour, f'name = "{trigger.name}"', f'metric = "{trigger.metric}"']
+        lines += [f"window_days = {trigger.window_days}"] if trigger.window_days else []
+        lines += [f'relation = "{trigger.relation}"', f"bound = {_toml(trigger.bound)}"]
+        lines += [f'severity = "{trigger.severity}"', 'action = ""']
     return "\n".join(lines) + "\n"
 
 
-def figures_of(workspace: Workspace, rows: tuple[Row, ...], tag: str) -> Figures:
-    """The figures that the tag's official reports of s2 and s3 hold; a report that is missing or unreadable has none."""
-    measured: dict[str, float] = {}
-    for row in rows:
-        if (row["decision_tag"], row["event"], row["official"]) == (tag, "FINISHED", "true"):
-            measured |= _measured(workspace.root / row["report"])
-    drawdown = measured.get("s2.risk.drawdown_level", math.nan)
-    in_volatilities = measured.get("s2.risk.max_drawdown", math.nan)
-    return Figures(
-        wf_ic=measured.get("s2.wf_ic_mean", math.nan),
-        net_sharpe=measured.get("s3.net_sharpe.level", math.nan),
-        max_drawdown=drawdown,
-        annual_volatility=drawdown / in_volatilities if in_volatilities > 0 else math.nan,
-        cost_drag_bps=measured.get("s3.cost_drag_bps", math.nan),
-        turnover_overlap=measured.get("s2.risk.turnover_overlap", math.nan),
+def proposed_triggers(reference: Reference | None) -> tuple[Trigger, ...]:
+    """Triggers that a person may start from, each quiet on the out-of-sample record; guesses without one.
+
+    drawdown stop: 1.5 times the deepest drawdown. crash day: 8 standard deviations. lost edge: the CUSUM whose false alarm in a first year has
+    probability 2 %, or half a nat above the record's own largest value if that is more. low Sharpe: below every rolling ratio of 99 % of resampled years, and of the record.
+    """
+    if reference is None:
+        drawdown, sigma, evidence, sharpe = 0.1, 0.01, 5.0, -2.0
+    else:
+        drawdown, sigma = 1.5 * -max_drawdown(reference.book.net), reference.std
+        evidence = max(
+            _or(cusum_bound(reference.edge, TRADING_DAYS_PER_YEAR, FALSE_ALARM_A_YEAR), 5.0),
+            0.5 + float(np.nanmax(METRICS["lost_edge"].of(reference.book, reference, None), initial=0.0)),
+        )
+        sharpe = _sharpe_floor(reference)
+    rows: tuple[tuple[str, Metric, int | None, Literal["<", ">"], float, Literal["hard", "soft"]], ...] = (
+        ("drawdown stop", "drawdown", None, ">", drawdown, "hard"),
+        ("crash day", "daily_loss", None, ">", 8.0 * sigma, "hard"),
+        ("lost edge", "lost_edge", None, ">", evidence, "hard"),
+        ("low Sharpe", "rolling_net_sharpe", SHARPE_WINDOW_DAYS, "<", sharpe, "soft"),
+    )
+    return tuple(
+        Trigger(
+            name=name,
+            metric=metric,
+            window_days=window_days,
+            relation=relation,
+            bound=float(_toml(bound)),
+            severity=severity,
+            action="to be written by a person",
+        )
+        for name, metric, window_days, relation, bound, severity in rows
     )
 
 
-def _measured(report_path: Path) -> dict[str, float]:
-    """Threshold -> first measurement of a report, which at a gate with cost cells is that of multiplier 1."""
-    try:
-        report = load_json(read_regular(report_path), report_path.name)
-    except RecordError:
-        return {}
-    if any(contradictions(report)):
-        return {}
-    found: dict[str, float] = {}
-    for key, gate in report["gates"].items():
-        for cell in gate["cells"]:
-            for threshold, measured in _conditions(key, cell):
-                if isinstance(measured, int | float):
-                    found.setdefault(threshold, float(measured))
-    return found
+def _sharpe_floor(reference: Reference) -> float:
+    """Half below the worst rolling Sharpe ratio of the record, or what 99 % of resampled years stay above if that is less."""
+    measure = METRICS["rolling_net_sharpe"]
+    worst = [
+        float(np.nanmin(values))
+        for book in (reference.book, *resampled_years(reference))
+        if np.isfinite(values := measure.of(book, reference, SHARPE_WINDOW_DAYS)).any()
+    ]
+    return min(worst[0] - 0.5, float(np.quantile(worst[1:], 0.01))) if worst else -2.0
 
 
-def _conditions(gate: str, cell: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    """(threshold, measured) of every condition of a cell; a cell that lists none has one, named as its gate."""
-    listed = cell.get("evidence")
-    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
-    for entry in entries or [{"threshold": gate, "measured": cell["measured"]}]:
-        yield str(entry.get("threshold")), entry.get("measured")
+def _first(series: NDArray[np.float64] | None) -> float:
+    return math.nan if series is None or not series.size else float(series[0])
+
+
+def _expected_comments(figures: Figures) -> list[str]:
+    return [
+        f"# Expected: {each.name} {each.value:.4g} ({each.lower:.4g} .. {each.upper:.4g}), {each.unit}."
+        for each in figures.expected
+    ]
+
+
+def figures_of(workspace: Workspace, rows: tuple[Row, ...], tag: str) -> Figures:
+    """The figures of the tag's passed s3; none for a tag that has not passed it. RecordError when its pack does not hold."""
+    s3 = official_pass(rows, tag, "s3")
+    if s3 is None:
+        return Figures()
+    series, freeze = stored_series(workspace, s3)
+    reference = Reference(out_of_sample_book(series), series.horizon_days, freeze.seed)
+    return Figures(expectations(series, freeze.seed), reference)
 
 
 def _or(value: float, otherwise: float) -> float:
     return value if math.isfinite(value) else otherwise
-
-
-def _shown(value: float) -> str:
-    return f"{value:.4g}" if math.isfinite(value) else "not measured"
 
 
 def _toml(value: float) -> str:

@@ -66,6 +66,7 @@ REFERENCES: Final = {
     "s3.min_backtest_length": "Bailey, Borwein, Lopez de Prado and Zhu (2014)",
     "s3.participation": "Almgren, Thum, Hauptmann and Li (2005)",
     "s3.capacity": "Almgren, Thum, Hauptmann and Li (2005); Toth et al. (2011), the square-root law",
+    "s4.champion": "Ledoit and Wolf (2008)",
     "s4.haircut_sharpe": "Harvey and Liu (2015)",
 }
 """Start of a gate's key -> where its formula comes from; the longest start counts."""

@@ -9,11 +9,11 @@ from datetime import datetime
 from typing import Final
 
 from reports.committee.signoff import signoff_of
-from reports.committee.statement import revocation
 from reports.pack.packet import check_human_parts
 from reports.record.chain import Row
 from reports.record.durable import read_regular
 from reports.record.errors import RecordError
+from reports.record.registry import revocation
 from reports.record.workspace import Workspace, next_stage
 from reports.verification.verify import dead_runs
 

@@ -47,7 +47,7 @@ from reports.record.errors import RecordError, RequestRefused
 from reports.record.ledger import RUN_ID, Ledger
 from reports.record.workspace import Workspace
 
-__all__ = ["AnchorLagWarning", "HeldRegistry", "Registry", "Row"]
+__all__ = ["AnchorLagWarning", "HeldRegistry", "Registry", "Row", "official_pass", "revocation"]
 
 Check = Callable[[tuple[Row, ...]], None]
 """A further condition of an append, asked under the lock with the rows so far; raises when it does not hold."""
@@ -196,6 +196,18 @@ class HeldRegistry:
 
     def _read(self) -> None:
         self.chain = read_chain(read_descriptor(self._descriptor, self._path, REGISTRY_BYTES_LIMIT))
+
+
+def revocation(rows: Sequence[Row], tag: str) -> Row | None:
+    """The row that revoked the tag, None when none did."""
+    return next((row for row in rows if (row["decision_tag"], row["event"]) == (tag, "REVOKED")), None)
+
+
+def official_pass(rows: Sequence[Row], tag: str, stage: str) -> Row | None:
+    """The FINISHED row of a tag's official PASS of a stage, None when there is none."""
+    wanted = (tag, stage, "FINISHED", "true", "PASS")
+    columns = ("decision_tag", "stage", "event", "official", "verdict")
+    return next((row for row in rows if tuple(row[column] for column in columns) == wanted), None)
 
 
 def lock_path(workspace: Workspace) -> Path:

@@ -90,6 +90,12 @@ class Attestation(_Settings):
         return self
 
 
+class LiveBookSettings(_Settings):
+    """The book that runs already: a csv of date and return, relative to the workspace. A candidate is compared with it at s4."""
+
+    returns: str = ""
+
+
 class DeskSettings(_Settings):
     """stagegate.toml, every default spelled out."""
 
@@ -97,6 +103,7 @@ class DeskSettings(_Settings):
     committee: Committee = Committee()
     registry: RegistrySettings = RegistrySettings()
     attestation: Attestation = Attestation()
+    live_book: LiveBookSettings = LiveBookSettings()
 
 
 @dataclass(frozen=True)
@@ -166,8 +173,14 @@ class Workspace:
             raise RequestRefused(
                 f"stagegate.toml: {key}: {first['msg']}, found {first['input']!r}",
                 where=str(self.settings_path),
-                remedy="correct or remove the key; the keys are [workstation], [committee], [registry] and [attestation] of docs/desk.md",
+                remedy="correct or remove the key; the keys are [workstation], [committee], [registry], [attestation] and [live_book] of docs/desk.md",
             ) from error
+
+    @property
+    def live_book(self) -> Path | None:
+        """The file of the desk's live book; None when none is declared."""
+        declared = self.settings.live_book.returns
+        return self.root / declared if declared else None
 
     @property
     def allowed_signers(self) -> Path:

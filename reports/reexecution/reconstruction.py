@@ -129,6 +129,8 @@ class Mirror:
         for name, path in input_files(freeze.candidate(self.real)).items():
             entry = record["data"] if name == "data" else record["inputs"][name]
             self._place(entry["path"], path, entry["sha256"])
+        if record.get("live_book"):
+            self._place(record["live_book"]["path"], None, record["live_book"]["sha256"])
 
     def _place(self, spelled: str, written: Path | None, sha256: str) -> None:
         """Put the frozen file `spelled` wherever its hash, and the engine by the path as `written`, will look for it in the mirror."""

@@ -29,7 +29,16 @@ OWN_OPTIONS: Final[dict[str, str]] = {
     "--cost-multipliers": "which frozen multipliers are judged; must hold 1.5 and 2.0 (default: all)",
     "--wf-shards": "states the number of shards; must equal the freeze",
     "--threads": "total of compute threads, shared among workers (default: one a worker)",
+    "--live": "with gates/s4 and --decision-tag: daily returns of the promoted book; monitors as `stagegate monitor` does",
+    "--positions": "with --live: the book, as date, symbol, weight [, signal]",
+    "--data": "with --live: the candidate's price file as it has grown",
+    "--as-of": "with --live: the day that is judged (default: today)",
+    "--textfile": "with --live: also write the answer for Prometheus",
 }
+LIVE_OPTIONS: Final = ("--live", "--positions", "--data", "--as-of", "--textfile")
+"""Options of a monitoring, none of a recorded run."""
+LIVE_FILES: Final = ("--live", "--positions", "--data", "--textfile")
+
 OWN_FLAGS: Final[dict[str, str]] = {
     "--unofficial": "let s2 or s3 run on a machine below the profile; the result is recorded and promotes nothing"
 }
@@ -132,6 +141,29 @@ def _tokens(arguments: Sequence[str]) -> Iterator[tuple[str, str | None]]:
             )
 
 
+def monitor_command(
+    arguments: Sequence[str], environ: Mapping[str, str], *, invocation_dir: Path, repository: Path
+) -> tuple[str, ...]:
+    """`pytest gates/s4 --live ..` as the arguments of `stagegate`: one thing, two spellings. RequestRefused for anything that is not part of it."""
+    check_environment(environ)
+    found = [
+        (name, value) for name, value in _tokens(arguments) if name not in PRESENTATION_OPTIONS | PRESENTATION_FLAGS
+    ]
+    folders = [value for name, value in found if not name and value is not None]
+    options = {name: value for name, value in found if name}
+    if _stage(folders, invocation_dir, repository) != "s4" or "--decision-tag" not in options:
+        raise refuse("--live monitors a promoted tag", "pytest gates/s4 --live FILE --decision-tag TAG")
+    strange = sorted(options.keys() - {*LIVE_OPTIONS, "--decision-tag", "--workspace"})
+    if strange or len(options) != len(found) - len(folders):
+        name = strange[0] if strange else "an option"
+        raise refuse(f"{name} {'does not go with --live' if strange else 'stands twice'}", "leave it out")
+    place = _folder(options.get("--workspace"), invocation_dir, repository)
+    files = {name: str(invocation_dir / value) for name, value in options.items() if value and name in LIVE_FILES}
+    day = {name: value for name, value in options.items() if name == "--as-of" and value}
+    rest = [word for pair in {**files, **day, "--workspace": str(place)}.items() for word in pair]
+    return ("monitor", check_tag(options["--decision-tag"] or ""), *rest)
+
+
 def parse_request(
     arguments: Sequence[str],
     environ: Mapping[str, str],
@@ -149,6 +181,8 @@ def parse_request(
     for name, value in _tokens(arguments):
         if value is None:
             (flags.add if name in OWN_FLAGS else presentation.append)(name)
+        elif name in LIVE_OPTIONS:
+            raise refuse(f"{name} belongs to a monitoring, with --live", "leave it out of a recorded run")
         elif not name:
             folders.append(value)
         elif name in PRESENTATION_OPTIONS:

@@ -8,6 +8,7 @@ from typing import Any
 
 from engines.digest import sha256_file
 from engines.errors import DataError
+from engines.monitoring import Reference, out_of_sample_book
 from engines.panel import contract_faults, read_header
 from engines.study import Study
 from reports.committee.signoff import SignOff, signoff_of
@@ -17,6 +18,8 @@ from reports.criteria.machine import packages_sha256
 from reports.criteria.policy import loosened
 from reports.criteria.rerun import written
 from reports.deployment import readiness
+from reports.deployment.champion import Champions
+from reports.deployment.champion import champions as find_champions
 from reports.deployment.readiness import Rollback, Watchlist
 from reports.record.errors import RecordError
 from reports.record.registry import Registry
@@ -128,9 +131,24 @@ def deployment_note_faults(session: GateSession) -> tuple[str, ...]:
 
 def watchlist(session: GateSession) -> Watchlist:
     """The watchlist as read, with its faults."""
-    return readiness.read_watchlist(session.places.workspace, session.freeze.tag)
+    return readiness.read_watchlist(session.places.workspace.packet_dir(session.freeze.tag))
+
+
+def champions(session: GateSession, study: Study) -> Champions:
+    """The candidate beside what runs already, on their common out-of-sample days."""
+    return find_champions(session.places, session.freeze, study.walk_forward)
 
 
 def rollback(session: GateSession, study: Study) -> Rollback:
-    """The rollback triggers, evaluated on the out-of-sample net returns and on planted breaches."""
-    return readiness.judge_rollback(session.places.workspace, session.freeze.tag, study.walk_forward.net_returns(1.0))
+    """The rollback triggers, evaluated on the out-of-sample record and on planted breaches."""
+    return readiness.judge_rollback(session.places.workspace.packet_dir(session.freeze.tag), _reference(session, study))
+
+
+def trigger_behaviour(session: GateSession, study: Study, found: Rollback) -> str:
+    """How the rollback triggers behave on resampled years, in one line."""
+    return found.behaviour(_reference(session, study))
+
+
+def _reference(session: GateSession, study: Study) -> Reference:
+    series = study.walk_forward
+    return Reference(out_of_sample_book(series), series.horizon_days, session.freeze.seed)

@@ -14,8 +14,8 @@ from benchmarks.bench import Bench, Design, single_trial
 from benchmarks.calibration import families, main, power, shuffled_real
 from benchmarks.gate_runner import ask, hard_cells, policy, walk
 from benchmarks.planted_market import draw_scores, smoothed
-from benchmarks.rates import rate
 from engines.statistics import sharpe_ratio, student_t_of_mean
+from engines.statistics.rates import rate
 from reports.criteria.evidence import Threshold
 
 SMALL = Design(n_names=80, years=5)

@@ -22,6 +22,7 @@ class Case:
     study     hands the gates a measured study with a part of it planted; everything else of the run stays real
     arguments handed to pytest
     tagged    run as a tagged run would, in which the code tree is judged too
+    registry_seq  position of the registry that the freeze records: rows of `record` below it are its past
 
     fails     hard thresholds whose own measurement must break; shows: those of diagnostics; no others may
     unmeasured  gates that must fail without a measurement of their own, because what they measure cannot be had
@@ -41,6 +42,7 @@ class Case:
     study: Callable[[Study], Study] | None = None
     arguments: tuple[str, ...] = ()
     tagged: bool = False
+    registry_seq: int = 0
 
     @property
     def thresholds(self) -> frozenset[str]:

@@ -35,7 +35,7 @@ def run_case(bench, request):
         if case.study is not None:
             planted = case.study(request.getfixturevalue("measured"))
             return request.getfixturevalue("honest").run(case.stage, study=planted, arguments=case.arguments)
-        with bench.rehearsed(bench.candidate(case.changes, case.files)) as rehearsed:
+        with bench.rehearsed(bench.candidate(case.changes, case.files), case.registry_seq) as rehearsed:
             if case.record is not None:
                 case.record(rehearsed)
             return rehearsed.judged_as_tagged(case.tagged).run(case.stage, arguments=case.arguments)

@@ -12,6 +12,14 @@ from engines.study import Study
 from engines.walk_forward import OutOfSample
 from reports.deployment.templates import NOTES, ROLLBACK, WATCHLIST
 from tests.gates.case import Case, these
+from tests.gates.champions import (
+    AFTER_THE_CHAMPION,
+    CHAMPION,
+    as_it_is,
+    richer,
+    with_champion,
+    with_touched_champion,
+)
 from tests.gates.harness import Rehearsed, planted
 
 
@@ -123,6 +131,30 @@ CASES: Final = (
         "s4.rollback_triggers.faults",
         "metric",
         edited(ROLLBACK, with_trigger(metric="mood", bound=1.0)),
+    ),
+    Case(
+        name="the champion's book over again",
+        stage="s4",
+        fails=these("s4.champion.allowance"),
+        mentions={"s4.champion": "correlation 1.00"},
+        record=with_champion(as_it_is),
+        registry_seq=AFTER_THE_CHAMPION,
+    ),
+    Case(
+        name="clearly worse than the champion",
+        stage="s4",
+        fails=these("s4.champion.allowance"),
+        mentions={"s4.champion": f"champion {CHAMPION}"},
+        record=with_champion(richer),
+        registry_seq=AFTER_THE_CHAMPION,
+    ),
+    Case(
+        name="the champion's pack was touched",
+        stage="s4",
+        fails=these("s4.champion.uncompared"),
+        mentions={"s4.champion": "returns.csv was changed"},
+        record=with_touched_champion,
+        registry_seq=AFTER_THE_CHAMPION,
     ),
     Case(
         name="the sealed window loses",

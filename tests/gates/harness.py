@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -21,6 +21,7 @@ import pytest
 from filelock import FileLock
 
 import engines.study
+import reports.run.rehearsal
 from engines.candidate import load_candidate
 from engines.study import Study, open_study
 from fixtures.market import MarketSpec, make_market
@@ -167,9 +168,12 @@ class Bench:
     cache: Path
 
     @contextmanager
-    def rehearsed(self, candidate_path: Path) -> Iterator[Rehearsed]:
-        """Records of a rehearsal of any candidate."""
-        with rehearsal({"": candidate_path}, REPOSITORY) as run_file:
+    def rehearsed(self, candidate_path: Path, registry_seq: int = 0) -> Iterator[Rehearsed]:
+        """Records of a rehearsal of any candidate, frozen at a position of the registry (0: nothing came before it)."""
+        history = {**reports.run.rehearsal.NO_HISTORY, "registry_seq": registry_seq}
+        with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+            patch.setattr(reports.run.rehearsal, "NO_HISTORY", history)
+            run_file = stack.enter_context(rehearsal({"": candidate_path}, REPOSITORY))
             (session,) = sessions_named_by({RUN_VARIABLE: str(run_file)})
             yield Rehearsed(replace(session, cache=self.cache), self.scratch)
 

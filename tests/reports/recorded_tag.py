@@ -4,14 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from engines.digest import sha256_bytes
+from engines.walk_forward import OutOfSample, Window
+from reports.pack.stored_returns import returns_csv, windows_csv
 from reports.record.durable import dump_json, make_directory, write_new
 from reports.record.registry import Registry, Row
 from reports.record.workspace import STAGES, Workspace
 
-HASH = sha256_bytes(b"frozen")
+PORTFOLIO = {"horizon_days": 21, "short_fraction": 0.2}
+FROZEN = dump_json(
+    {
+        "schema": 1,
+        "decision_tag": "recorded",
+        "owner": "olga",
+        "seed": 7,
+        "candidate": {"config": {"portfolio": PORTFOLIO}},
+        "config_sha256": "",
+        "data": {},
+        "code": {},
+        "policy_sha256": "",
+        "expected": [],
+        "history": {},
+    }
+)
+"""A freeze that holds what is read of one beside its hash."""
+
+HASH = sha256_bytes(FROZEN)
 
 
 def new_workspace(root: Path, settings: str = "") -> Workspace:
@@ -61,8 +84,11 @@ def record_stage(
     weakest: tuple[str, str] = ("s3.net_sharpe", "1.25"),
     candidate: str = "momentum-12-1",
     supersedes: str = "",
+    family: str = "momentum",
+    freeze_sha256: str = HASH,
+    files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Row:
-    """STARTED row, pack and FINISHED row of one stage; returns the FINISHED row."""
+    """STARTED row, pack (with `files` besides) and FINISHED row of one stage; returns the FINISHED row."""
     registry = Registry(workspace.root)
     run_id = f"run-{tag}-{stage}-{len(registry.rows())}"
     row = {
@@ -70,10 +96,10 @@ def record_stage(
         "decision_tag": tag,
         "run_id": run_id,
         "candidate": candidate,
-        "family": "momentum",
+        "family": family,
         "owner": owner,
     }
-    row |= {"official": "true" if official else "false", "freeze_sha256": HASH, "supersedes": supersedes}
+    row |= {"official": "true" if official else "false", "freeze_sha256": freeze_sha256, "supersedes": supersedes}
     started = registry.claim(row)
     pack = workspace.gate_results / f"{STAGES[stage]}_20260101T00{started.seq:04d}Z"
     stem = f"{STAGES[stage]}_report"
@@ -89,7 +115,7 @@ def record_stage(
         "decision_tag": tag,
         "run_id": run_id,
         "candidate": candidate,
-        "family": "momentum",
+        "family": family,
         "owner": owner,
         "official": official,
         "official_reasons": [],
@@ -98,13 +124,13 @@ def record_stage(
         "started_utc": started["utc"],
         "finished_utc": started["utc"],
         "inputs": {},
-        "freeze": {"sha256": f"sha256:{HASH}"},
+        "freeze": {"sha256": f"sha256:{freeze_sha256}"},
         "gates": dict(gates),
         "failures": failures,
         "artifacts": [],
         "registry": {"seq": started.seq, "prev_hash": started["prev_hash"]},
     }
-    manifest = write_pack(pack, {f"{stem}.json": dump_json(report), f"{stem}.md": b"# report\n"})
+    manifest = write_pack(pack, {f"{stem}.json": dump_json(report), f"{stem}.md": b"# report\n", **files})
     finished = {
         **row,
         "verdict": verdict,
@@ -137,5 +163,40 @@ def record_passes(
     path = workspace.freeze(tag)
     make_directory(path.parent)
     if not path.exists():
-        write_new(path, b"frozen")
-    return [record_stage(workspace, tag, stage, **changes) for stage in stages][-1]
+        write_new(path, FROZEN)
+    passed = []
+    for stage in stages:
+        files = {"freeze.json": FROZEN, **stored_series(out_of_sample())} if stage == "s3" else {}
+        passed.append(record_stage(workspace, tag, stage, files=files, **changes))
+    return passed[-1]
+
+
+def out_of_sample(n_days: int = 600, sharpe: float = 3.0, seed: int = 3) -> OutOfSample:
+    """A year of training and then days of a book with this true Sharpe ratio at 10 % volatility, up to 2018-02-07."""
+    rng = np.random.default_rng(seed)
+    dates = np.busday_offset("2018-02-07", np.arange(1 - n_days, 1))
+    cost, sigma = rng.uniform(5e-5, 1e-4, n_days), 0.1 / 252**0.5
+    return OutOfSample(
+        windows=(Window(0, 1, (0, 200), (222, 222 + n_days)),),
+        chosen=("lookback_days=252,skip_days=21",),
+        rows=np.arange(222, 222 + n_days),
+        dates=dates,
+        window_of_day=np.zeros(n_days, dtype=np.int64),
+        gross=rng.normal(sharpe * sigma / 252**0.5, sigma, n_days) + cost,
+        spread_cost=cost,
+        impact_cost=np.zeros(n_days),
+        borrow_cost=np.zeros(n_days),
+        turnover=rng.uniform(0.03, 0.05, n_days),
+        market=rng.normal(3e-4, 1e-2, n_days),
+        daily_ic=rng.normal(0.05, 0.1, n_days),
+        daily_net_ics=rng.normal(0.04, 0.1, (3, n_days)),
+        multipliers=(1.0, 1.5, 2.0),
+        horizon_days=21,
+        long_only=False,
+    )
+
+
+def stored_series(series: OutOfSample) -> dict[str, bytes]:
+    """returns.csv and windows.csv of a pack."""
+    calendar = np.concatenate([series.dates[0] - np.arange(222, 0, -1), series.dates])
+    return {"returns.csv": returns_csv(series), "windows.csv": windows_csv(series, calendar)}
