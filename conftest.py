@@ -39,14 +39,15 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         return _monitor(config)
     if config.getoption("--decision-tag") is None:
         return None
-    from reports.run.supervisor import REFUSED, refusal_text, say, supervise
+    from reports.run.supervisor import REFUSED, supervise
+    from reports.run.terminal import Canvas, refusal_lines, say
 
     try:
         request = tagged_request(config, REPOSITORY)
         if request.candidate is not None:
             ensure_market(request.candidate)
     except StageGateError as refusal:
-        say(sys.stderr, refusal_text("run", refusal))
+        say(sys.stderr, refusal_lines(Canvas.of(sys.stderr), "run", refusal))
         return REFUSED
     return supervise(request, sys.stdout)
 

@@ -16,7 +16,8 @@ from typing import Final
 
 from reports.criteria.policy import POLICY_FILE, GateRow, ThresholdRow, load_policy
 from reports.criteria.remedies import remedy_of
-from reports.pack.render import markdown_table, number
+from reports.pack.markdown import markdown_table
+from reports.pack.render import number
 from reports.record.errors import RecordError
 from reports.record.workspace import STAGES
 

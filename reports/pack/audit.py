@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,8 +14,10 @@ from reports.criteria.freeze import Freeze
 from reports.criteria.machine import Machine, installed_packages
 from reports.criteria.verdict import Verdict
 from reports.pack.artifacts import StageInputs, stage_artifacts
+from reports.pack.figures import stage_figures
+from reports.pack.markdown import report_markdown
 from reports.pack.remediation import remediation
-from reports.pack.render import ReportHeader, evidence_lines, report_json, report_markdown
+from reports.pack.render import ReportHeader, evidence_lines, report_json
 from reports.record.durable import dump_json, write_new
 from reports.record.workspace import STAGES, Workspace
 
@@ -57,25 +59,32 @@ def report_stem(stage: str) -> str:
     return f"{STAGES[stage]}_report"
 
 
-def write_stage_files(partial: Path, facts: PackFacts, study: Study) -> None:
-    """Write the freeze and what the stage must leave into `partial`: all that a verdict can be re-derived from."""
+def write_stage_files(partial: Path, facts: PackFacts, study: Study) -> Exhibits:
+    """Write the freeze and what the stage must leave into `partial`: all that a verdict can be re-derived from; returns what the report shows."""
     write_new(partial / "freeze.json", facts.workspace.freeze(facts.freeze.tag).read_bytes())
     inputs = StageInputs(facts.workspace, facts.freeze, study)
     for name, data in stage_artifacts(facts.header.stage, inputs).items():
         write_new(partial / name, data)
+    return exhibits(facts.header.stage, inputs)
 
 
-def window_rows(stage: str, study: Study) -> list[dict[str, Any]]:
-    """The walk-forward windows with their literal dates, for the reports of the stages that are judged on them."""
-    if stage not in WALK_FORWARD_STAGES:
-        return []
-    return [asdict(window) for window in study.walk_forward.window_dates(study.sealed.dates)]
+@dataclass(frozen=True, slots=True)
+class Exhibits:
+    """What a report shows besides its cells: the walk-forward windows with their literal dates, and the figures by name."""
+
+    windows: Sequence[Mapping[str, Any]] = ()
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
 
-def write_report(
-    partial: Path, final: Path, facts: PackFacts, verdict: Verdict, windows: Sequence[Mapping[str, Any]]
-) -> Path:
-    """Write the rest of the pack but its MANIFEST; returns the report's path as it will be after publishing."""
+def exhibits(stage: str, inputs: StageInputs) -> Exhibits:
+    """The exhibits of a stage, measured of the study; the same freeze gives the same."""
+    study, judged = inputs.study, stage in WALK_FORWARD_STAGES
+    windows = study.walk_forward.window_dates(study.sealed.dates) if judged else ()
+    return Exhibits([asdict(window) for window in windows], stage_figures(stage, inputs))
+
+
+def write_report(partial: Path, final: Path, facts: PackFacts, verdict: Verdict, shown: Exhibits) -> bytes:
+    """Write the rest of the pack but its page and its MANIFEST; returns the report json as written."""
     stage = facts.header.stage
     files: dict[str, bytes] = {
         "environment.json": dump_json(environment(facts)),
@@ -87,10 +96,12 @@ def write_report(
     for name, data in files.items():
         write_new(partial / name, data)
     steps = remediation(verdict, facts.header, facts.workspace.relative(final))
-    report = report_json(facts.header, verdict, artifacts(facts.workspace, partial, final), windows, steps)
-    write_new(partial / f"{report_stem(stage)}.json", dump_json(report))
+    listed = artifacts(facts.workspace, partial, final)
+    report = report_json(facts.header, verdict, listed, shown.windows, steps, shown.figures)
+    written = dump_json(report)
+    write_new(partial / f"{report_stem(stage)}.json", written)
     write_new(partial / f"{report_stem(stage)}.md", report_markdown(report).encode())
-    return final / f"{report_stem(stage)}.json"
+    return written
 
 
 def artifacts(workspace: Workspace, partial: Path, final: Path) -> list[dict[str, str]]:

@@ -1,9 +1,8 @@
-"""A verdict as a report: json for programs, markdown for people and pull requests, a table for the terminal. Same numbers in each."""
+"""A verdict as the report json, and how its numbers are spelled wherever a person reads them: page, markdown, terminal."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,9 +10,6 @@ from reports.criteria.evidence import Evidence
 from reports.criteria.verdict import CellResult, Verdict
 
 SCHEMA: Final = 1
-_TAG: Final = re.compile(r"<(?=[A-Za-z/!?])")
-"""A `<` that a browser would take for markup."""
-
 LINES: Final[dict[str, str]] = {
     "PASS": "Every required gate passed in every cell.",
     "FAIL": "At least one hard gate did not pass; every cell came back.",
@@ -54,12 +50,18 @@ def cell_json(result: CellResult) -> dict[str, Any]:
         "relation": threshold.relation,
         "bound": threshold.bound,
         "margin": weakest.margin if weakest else None,
+        "steps": steps(weakest) if weakest else None,
         "unit": threshold.unit,
         "n_obs": weakest.n_obs if weakest else None,
         "note": (weakest.to_json()["note"] if weakest else "") or result.message,
         "interval": weakest.to_json()["interval"] if weakest else None,
         "evidence": [evidence_json(entry) for entry in result.evidence],
     }
+
+
+def steps(entry: Evidence) -> float | None:
+    """Margin in steps of the threshold's scale, what makes two gates comparable; None when nothing was measured."""
+    return None if entry.margin is None else entry.comfort
 
 
 def evidence_json(entry: Evidence) -> dict[str, Any]:
@@ -71,6 +73,7 @@ def evidence_json(entry: Evidence) -> dict[str, Any]:
         "relation": entry.threshold.relation,
         "bound": entry.threshold.bound,
         "margin": entry.margin,
+        "steps": steps(entry),
         "unit": entry.threshold.unit,
         "n_obs": entry.n_obs,
         "note": entry.to_json()["note"],
@@ -120,6 +123,7 @@ def report_json(
     artifacts: Sequence[Mapping[str, str]],
     windows: Sequence[Mapping[str, Any]] = (),
     remediation: Sequence[Mapping[str, str]] = (),
+    figures: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The report json of formats: docs/formats.md."""
     weakest = verdict.weakest
@@ -150,6 +154,7 @@ def report_json(
         "absent": sum(result.outcome == "absent" for result in verdict.cells),
         "notes": list(header.notes),
         "windows": list(windows),
+        "figures": dict(figures or {}),
         "failures": failures(verdict),
         "artifacts": list(artifacts),
         "registry": dict(header.registry),
@@ -163,144 +168,57 @@ def evidence_lines(verdict: Verdict) -> list[dict[str, Any]]:
 
 
 def number(value: float | None) -> str:
-    """Six significant digits, or `-`."""
-    return "-" if value is None else f"{value:.6g}"
-
-
-def gate_rows(cells: Iterable[CellResult]) -> list[tuple[str, str, str, str, str, str]]:
-    """gate, worst cell, measured, bound, margin, outcome: what a table of gates shows."""
-    rows = []
-    for gate, results in by_gate(cells).items():
-        bad = worst(results)
-        cell = cell_json(bad)
-        outcome = bad.outcome if bad.cell.level == "hard" or bad.outcome == "absent" else f"{bad.outcome} (diagnostic)"
-        where = bad.cell.id if len(results) == 1 else f"{bad.cell.id} of {len(results)}"
-        rows.append(
-            (
-                gate,
-                where,
-                number(cell["measured"]),
-                f"{cell['relation']} {number(cell['bound'])}",
-                number(cell["margin"]),
-                outcome,
-            )
-        )
-    return rows
-
-
-HEADINGS: Final = ("gate", "worst cell", "measured", "bound", "margin", "outcome")
-
-
-def table_text(cells: Iterable[CellResult]) -> str:
-    """The table of gates for a terminal, at most 100 columns on the catalogue's names."""
-    rows = [HEADINGS, *gate_rows(cells)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    lines = []
-    for row in rows:
-        texts = [
-            text.rjust(width) if column in (2, 3, 4) else text.ljust(width)
-            for column, (text, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(texts).rstrip())
-    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
-
-
-def _cell(text: object) -> str:
-    """Text made inert inside a markdown table."""
-    escaped = str(text).replace("\\", "\\\\").replace("|", "\\|").replace("\r", " ").replace("\n", " ")
-    return _TAG.sub("&lt;", escaped).replace("[", "\\[").replace("`", "\\`")
-
-
-def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A markdown table with every cell made inert."""
-    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
-    lines.extend("| " + " | ".join(_cell(value) for value in row) + " |" for row in rows)
-    return "\n".join(lines)
-
-
-def report_markdown(report: Mapping[str, Any]) -> str:
-    """The report for people, from the json and nothing else, so that the two cannot differ."""
-    title = f"# {report['verdict']}: {_cell(report['candidate'])}, {report['stage']} of {report['decision_tag']}"
-    official = "official" if report["official"] else f"unofficial ({'; '.join(report['official_reasons'])})"
-    facts = [
-        ("owner", report["owner"]),
-        ("family", report["family"]),
-        ("run", f"{report['run_id']}, {official}"),
-        ("started, finished", f"{report['started_utc']}, {report['finished_utc']}"),
-        ("freeze", report["freeze"]["sha256"]),
-        ("data", report["freeze"]["data_sha256"]),
-        ("code", report["freeze"]["git_commit"]),
-        ("cost multipliers judged", ", ".join(f"{value:g}" for value in report["inputs"]["cost_multipliers"])),
-        ("registry row", report["registry"]["seq"]),
-    ]
-    parts = [title, LINES[report["verdict"]]]
-    if report["failures"]:
-        rows = [(entry["gate"] or "run", entry["cell"] or "-", entry["message"]) for entry in report["failures"]]
-        parts += ["## What did not pass", markdown_table(("gate", "cell", "why"), rows)]
-    if report["notes"]:
-        parts += ["## Notes", "\n".join(f"- {_cell(note)}" for note in report["notes"])]
-    parts += ["## Run", markdown_table(("what", "value"), facts), "## Gates", _gates_markdown(report["gates"])]
-    if report["windows"]:
-        spans = [tuple(window.values()) for window in report["windows"]]
-        parts += [
-            "## Walk-forward windows",
-            markdown_table([name.replace("_", " ") for name in report["windows"][0]], spans),
-        ]
-    if report["artifacts"]:
-        files = [(entry["path"], entry["sha256"]) for entry in report["artifacts"]]
-        parts += ["## Files", markdown_table(("file", "sha256"), files)]
-    if report["remediation"]:
-        parts += ["## What to do", _remediation_markdown(report["remediation"])]
-    return "\n\n".join(parts) + "\n"
-
-
-def _remediation_markdown(steps: Sequence[Mapping[str, str]]) -> str:
-    """The ordered list of a run that did not pass; commands are typed in the workspace."""
-    lines = []
-    for number, step in enumerate(steps, 1):
-        where = f"{step['gate']} \\[{step['cell']}\\]" if step["gate"] else "the run"
-        lines += [
-            f"{number}. {where}: {_cell(step['likely_cause'])}",
-            f"   - look closer: `{step['look_closer'].replace('`', '')}`",
-            f"   - a rerun needs: {_cell(step['rerun_needs'])}",
-        ]
-    return "\n".join(lines)
-
-
-def _gates_markdown(gates: Mapping[str, Any]) -> str:
-    rows = [
-        row
-        for gate, entry in gates.items()
-        for cell in entry["cells"]
-        for row in _cell_rows(gate, entry["level"], cell)
-    ]
-    return markdown_table(
-        ("threshold", "cell", "measured", "95 %", "bound", "margin", "unit", "n", "outcome", "note"), rows
-    )
-
-
-def _cell_rows(gate: str, level: str, cell: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
-    """One row a condition of the cell; one for the whole cell where nothing was measured."""
-    for shown in cell["evidence"] or [{**cell, "threshold": gate}]:
-        outcome = {True: "passed", False: "failed"}.get(shown.get("holds"), cell["outcome"])
-        figures = (
-            number(shown["measured"]),
-            interval_text(shown["interval"]),
-            f"{shown['relation']} {number(shown['bound'])}",
-        )
-        kind = outcome if level == "hard" else f"{outcome} (diagnostic)"
-        yield (
-            shown["threshold"],
-            cell["id"],
-            *figures,
-            number(shown["margin"]),
-            shown["unit"],
-            shown["n_obs"] or "-",
-            kind,
-            shown["note"],
-        )
+    """A whole number as it is, anything else to four significant digits; `-` for what was not measured."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e12 else f"{value:.4g}"
 
 
 def interval_text(interval: Sequence[float] | None) -> str:
     """`0.51 .. 1.93`, or `-`."""
     return "-" if interval is None else f"{number(interval[0])} .. {number(interval[1])}"
+
+
+def reason(report: Mapping[str, Any]) -> str:
+    """Why the report says what it says, in one sentence made of its own numbers."""
+    hard = {gate: entry for gate, entry in report["gates"].items() if entry["level"] == "hard"}
+    cells = [cell for entry in hard.values() for cell in entry["cells"]]
+    if report["verdict"] == "INCOMPLETE":
+        missing = sum(cell["outcome"] == "missing" for cell in cells)
+        first = next((entry["message"] for entry in report["failures"] if not entry["gate"]), "nothing came back")
+        what = (
+            f"{missing} of {len(cells)} deciding cells did not come back" if missing else "the run did not end in order"
+        )
+        return f"{what[0].upper()}{what[1:]}, so nothing is known and nothing is promoted: {first}."
+    failed = [gate for gate, entry in hard.items() if entry["passed"] is False]
+    if report["verdict"] == "FAIL" and failed:
+        gate, worst_cell = _furthest(hard, failed)
+        return f"{len(failed)} of {len(hard)} deciding gates failed, {gate} furthest beyond its bound: {_told(worst_cell)}."
+    if report["verdict"] == "FAIL":
+        return f"Every gate held, but the run is no pass: {report['failures'][0]['message'] if report['failures'] else 'see the failures'}."
+    nearest = report["weakest"]
+    told = f"; nearest to its bound is {nearest['gate']}: {_told(_named(hard, nearest))}" if nearest else ""
+    return f"All {len(hard)} deciding gates hold in all {len(cells)} cells{told}."
+
+
+def _furthest(gates: Mapping[str, Any], failed: Sequence[str]) -> tuple[str, Mapping[str, Any]]:
+    """The failed cell with the widest negative distance; one that was not measured is further than any."""
+    cells = [
+        (gate, cell) for gate in failed for cell in gates[gate]["cells"] if cell["outcome"] not in ("passed", "absent")
+    ]
+    return min(cells, key=lambda pair: float("-inf") if pair[1].get("steps") is None else float(pair[1]["steps"]))
+
+
+def _named(gates: Mapping[str, Any], weakest: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = next(cell for cell in gates[weakest["gate"]]["cells"] if cell["id"] == weakest["cell"])
+    return found
+
+
+def _told(cell: Mapping[str, Any]) -> str:
+    """`at wf-2 x2, net Sharpe 0.15 where >= 0.6 is required`, or why there is no figure."""
+    where = "" if cell["id"] == "-" else f"at {cell['id']}, "
+    if cell["measured"] is None:
+        return f"{where}not measured ({cell['note'] or cell['unit']})"
+    return (
+        f"{where}{cell['unit']} {number(cell['measured'])} where {cell['relation']} {number(cell['bound'])} is required"
+    )

@@ -33,7 +33,9 @@ from reports.criteria.stream import read_stream
 from reports.criteria.verdict import Returned, Verdict, judge, read_json_report
 from reports.pack import audit
 from reports.pack.artifacts import StageInputs, stage_artifacts
-from reports.pack.render import ReportHeader, evidence_lines, report_json, report_markdown
+from reports.pack.markdown import report_markdown
+from reports.pack.render import ReportHeader, evidence_lines, report_json
+from reports.pages.report_page import page_of
 from reports.record.durable import dump_json, load_json, read_regular, write_new
 from reports.record.workspace import Workspace
 from reports.run.child import child_command, child_environment, run_child
@@ -41,7 +43,7 @@ from reports.run.session import GateSession, judged_cells, run_file_bytes
 
 SCHEMA: Final = 1
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
-MEASURED_KEYS: Final = ("gates", "verdict", "overall_pass", "weakest", "absent")
+MEASURED_KEYS: Final = ("gates", "verdict", "overall_pass", "weakest", "absent", "figures")
 """Keys of a report json that follow from what was measured."""
 
 
@@ -97,12 +99,12 @@ def replay(request: ReplayRequest) -> None:
     freeze = read_freeze(workspace, request.decision_tag)
     verdict = judge(judged_cells(freeze, request.stage, request.cost_multipliers), _run_gates(request, places))
     study = open_study(freeze.candidate(places), request.cache)
-    for name, data in stage_artifacts(request.stage, StageInputs(workspace, freeze, study)).items():
+    inputs = StageInputs(workspace, freeze, study)
+    rendered = {} if request.report is None else _rendered(request.report)
+    for name, data in {**stage_artifacts(request.stage, inputs), **rendered}.items():
         write_new(request.output / "files" / name, data)
-    rendered = None if request.report is None else _rendered(request.report)
-    if rendered is not None:
-        write_new(request.output / "files" / f"{audit.report_stem(request.stage)}.md", rendered)
-    write_new(request.output / "outcome.json", dump_json(_outcome(request, verdict)))
+    shown = audit.exhibits(request.stage, inputs)
+    write_new(request.output / "outcome.json", dump_json(_outcome(request, verdict, shown)))
 
 
 def _run_gates(request: ReplayRequest, places: Places) -> Returned:
@@ -126,9 +128,9 @@ def _run_gates(request: ReplayRequest, places: Places) -> Returned:
     return Returned(child.exit_status, read_json_report(json_report), read_stream(session.stream_path))
 
 
-def _outcome(request: ReplayRequest, verdict: Verdict) -> dict[str, Any]:
+def _outcome(request: ReplayRequest, verdict: Verdict, shown: audit.Exhibits) -> dict[str, Any]:
     weakest = verdict.weakest
-    report = report_json(_unsigned_header(request), verdict, ())
+    report = report_json(_unsigned_header(request), verdict, (), shown.windows, figures=shown.figures)
     return {
         "schema": SCHEMA,
         "repository": str(REPOSITORY),
@@ -163,12 +165,14 @@ def _unsigned_header(request: ReplayRequest) -> ReportHeader:
     )
 
 
-def _rendered(report: Path) -> bytes | None:
-    """The recorded report as its markdown should read; None when it is no report."""
+def _rendered(path: Path) -> dict[str, bytes]:
+    """The recorded report as its markdown and its page should read, by name; nothing when it is no report."""
     try:
-        return report_markdown(load_json(read_regular(report), report.name)).encode()
+        report = load_json(read_regular(path), path.name)
+        markdown = report_markdown(report).encode()
     except (StageGateError, KeyError, TypeError, ValueError, AttributeError):
-        return None
+        return {}
+    return {f"{path.stem}.md": markdown, f"{path.stem}.html": page_of(report, path.name).encode()}
 
 
 def main(request_path: Path) -> int:

@@ -131,6 +131,7 @@ def compare(recorded: Recorded, replayed: Replayed, unlike: Mapping[str, str]) -
     yield from _cells(recorded, "evidence.json", recorded.evidence, replayed.evidence, unlike)
     yield from _gates(recorded, replayed, unlike)
     yield from _judgement(recorded, replayed, unlike)
+    yield from _figures(recorded, replayed)
     yield from _files(recorded, replayed)
 
 
@@ -211,6 +212,16 @@ def _judgement(recorded: Recorded, replayed: Replayed, unlike: Mapping[str, str]
             yield Mismatch(recorded.name, f"registry: {column}", text, recorded.row[column])
 
 
+def _figures(recorded: Recorded, replayed: Replayed) -> Iterator[Finding]:
+    """The numbers that the report draws; code from before figures gives none, and its reports hold none."""
+    found, expected = recorded.report.get("figures"), replayed.report.get("figures")
+    if recorded.own_failure and not found and expected:
+        yield _absentee(recorded, f"{recorded.report_name}: figures")
+        return
+    for place, mine, theirs in differences("figures", found, expected):
+        yield Mismatch(recorded.name, f"{recorded.report_name}: {place}", theirs, mine)
+
+
 def _number(text: str) -> str:
     """A cell of the registry in one spelling; empty for a number that is not finite, which the registry leaves out."""
     try:
@@ -242,7 +253,8 @@ def _files(recorded: Recorded, replayed: Replayed) -> Iterator[Finding]:
 
 def compared_files(stage: str, replayed: Replayed) -> tuple[str, ...]:
     """Files that were derived again, rather than restored for the gates to judge."""
-    return tuple(name for name in replayed.files if stage != RESTORED_STAGE or name == f"{report_stem(stage)}.md")
+    rendered = tuple(f"{report_stem(stage)}{suffix}" for suffix in (".md", ".html"))
+    return tuple(name for name in replayed.files if stage != RESTORED_STAGE or name in rendered)
 
 
 def _file(recorded: Recorded, name: str, expected: bytes) -> Iterator[Finding]:

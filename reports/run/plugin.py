@@ -11,7 +11,6 @@ import pytest
 from reports.criteria.policy import GateRow, cell_parameters, parameter_id, shard_names
 from reports.criteria.stream import Stream, StreamWriter, read_stream
 from reports.criteria.verdict import CellResult, judge_cells
-from reports.pack.render import table_text
 from reports.run.batch_summary import rehearsed_outcome, summary_text
 from reports.run.request import add_options, is_worker
 from reports.run.session import (
@@ -23,6 +22,7 @@ from reports.run.session import (
     sessions_of,
 )
 from reports.run.share import stream_share
+from reports.run.terminal import Canvas, table_lines
 
 if TYPE_CHECKING:
     from xdist.remote import Producer
@@ -236,11 +236,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if not sessions or is_worker(config):
         return
     stream = read_stream(sessions[0].stream_path)
+    screen = terminalreporter._tw
+    canvas = Canvas(screen.fullwidth, terminalreporter.isatty(), screen.hasmarkup, blocks=True)
     judged = {session: _judged(session, stream) for session in sessions}
     for session, cells in judged.items():
         if cells:
             terminalreporter.write_sep("-", f"gates of {session.name}" if session.name else "gates")
-            terminalreporter.write_line(table_text(cells))
+            for line in table_lines(canvas, cells):
+                terminalreporter.write_line(line)
             terminalreporter.write_line(f"rehearsal of {session.candidate.name}: nothing was recorded")
     if len(sessions) > 1:
         terminalreporter.write_sep("-", "batch")

@@ -25,7 +25,8 @@ from reports.criteria.policy import ExpectedCell
 from reports.criteria.verdict import CellResult, Verdict
 from reports.deployment import templates
 from reports.pack import audit
-from reports.pack.render import ReportHeader, report_json, report_markdown
+from reports.pack.markdown import report_markdown
+from reports.pack.render import ReportHeader, report_json
 from reports.record.clock import iso, stamp, utc_now
 from reports.record.durable import dump_json, write_new
 from reports.record.errors import RequestRefused

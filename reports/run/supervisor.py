@@ -12,7 +12,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 from engines.digest import sha256_file
 from engines.errors import StageGateError
@@ -24,9 +24,9 @@ from reports.criteria.policy import POLICY_FILE, ExpectedCell
 from reports.criteria.stream import read_stream
 from reports.criteria.verdict import EXIT_STATUS, Returned, Verdict, judge, overrule, read_json_report
 from reports.pack import audit, packet
-from reports.pack.render import LINES, ReportHeader, failures, table_text
+from reports.pack.render import LINES, ReportHeader, failures
 from reports.record.clock import iso, stamp, utc_now
-from reports.record.durable import publish_directory, replace, write_new
+from reports.record.durable import load_json, publish_directory, replace, write_new
 from reports.record.errors import RecordError
 from reports.record.registry import Registry, Row
 from reports.record.workspace import STAGES, next_stage
@@ -36,6 +36,7 @@ from reports.run.kernels import prepare_kernels
 from reports.run.rederive import contradictions, measure_apart
 from reports.run.request import RunRequest
 from reports.run.session import GateSession, judged_cells, run_file_bytes
+from reports.run.terminal import Canvas, failure_lines, refusal_lines, say, table_lines
 from reports.verification import attestation
 
 REFUSED: Final = 4
@@ -67,7 +68,7 @@ def supervise(request: RunRequest, terminal: TextIO) -> int:
         if entry.official:
             attestation.demand_usable_key(registry.workspace)
     except StageGateError as refusal:
-        say(terminal, refusal_text(request.stage, refusal))
+        show_refusal(terminal, request, refusal)
         return REFUSED
     with registry.run_lock(run_id):
         return recorded(entry, registry, run_id, moment, terminal)
@@ -78,18 +79,17 @@ def recorded(entry: Entry, registry: Registry, run_id: str, moment: datetime, te
     try:
         started_row = registry.claim({**identity(entry, run_id), "utc": iso(moment)})
     except StageGateError as refusal:
-        say(terminal, refusal_text(entry.request.stage, refusal))
+        show_refusal(terminal, entry.request, refusal)
         return REFUSED
     try:
         run = open_run(entry, run_id, moment, started_row)
-        say(terminal, opening_text(run))
+        say(terminal, [opening_text(run)])
         verdict, finished = carry(run, registry, terminal)
     except (OSError, StageGateError) as error:
-        say(terminal, broken_text(entry.request.stage, started_row, error))
+        say(terminal, [broken_text(entry.request.stage, started_row, error)])
         return EXIT_STATUS["INCOMPLETE"]
-    say(terminal, closing_text(run, verdict, finished))
-    for line in attestation.attestation_lines(registry.workspace, started_row, finished):
-        say(terminal, line)
+    say(terminal, closing_lines(run, verdict, finished, Canvas.of(terminal, entry.request.presentation)))
+    say(terminal, attestation.attestation_lines(registry.workspace, started_row, finished))
     return EXIT_STATUS[verdict.name]
 
 
@@ -148,22 +148,30 @@ def carry(run: Run, registry: Registry, terminal: TextIO) -> tuple[Verdict, Row]
     child, environment = gates_in_child(run, terminal)
     facts = pack_facts(run, child)
     verdict = overrule(judge(run_cells(run), returned(run, child)), after_the_run(run))
-    windows: list[dict[str, Any]] = []
+    shown = audit.Exhibits()
     try:
         study = open_study(run.entry.candidate, run.entry.places.workspace.cache)
-        audit.write_stage_files(run.partial, facts, study)
-        windows = audit.window_rows(run.stage, study)
+        shown = audit.write_stage_files(run.partial, facts, study)
         derived = measure_apart(run.partial, environment, run.entry.request.repository)
     except StageGateError as error:
         verdict = overrule(verdict, [f"the stage's files could not be derived: {error}"])
     else:
         verdict = overrule(verdict, contradictions(verdict, derived))
-    report = audit.write_report(run.partial, run.final, facts, verdict, windows)
+    report = audit.write_report(run.partial, run.final, facts, verdict, shown)
+    write_page(run, report)
     manifest_sha256 = audit.write_manifest(run.partial)
     publish_directory(run.partial, run.final)
-    finished = registry.append("FINISHED", finished_fields(run, verdict, report, manifest_sha256))
+    finished = registry.append("FINISHED", finished_fields(run, verdict, manifest_sha256))
     complete_packet(run, verdict, manifest_sha256)
     return verdict, finished
+
+
+def write_page(run: Run, report: bytes) -> None:
+    """Write the page of the report, from the bytes of the report json and nothing else."""
+    from reports.pages.report_page import page_of
+
+    stem = audit.report_stem(run.stage)
+    write_new(run.partial / f"{stem}.html", page_of(load_json(report, f"{stem}.json"), f"{stem}.json").encode())
 
 
 def gates_in_child(run: Run, terminal: TextIO) -> tuple[ChildRun, dict[str, str]]:
@@ -267,7 +275,7 @@ def pack_facts(run: Run, child: ChildRun) -> audit.PackFacts:
     )
 
 
-def finished_fields(run: Run, verdict: Verdict, report: Path, manifest_sha256: str) -> dict[str, str]:
+def finished_fields(run: Run, verdict: Verdict, manifest_sha256: str) -> dict[str, str]:
     """The columns of the FINISHED row."""
     weakest = verdict.weakest
     return {
@@ -278,7 +286,7 @@ def finished_fields(run: Run, verdict: Verdict, report: Path, manifest_sha256: s
         "manifest_sha256": f"sha256:{manifest_sha256}",
         "weakest_gate": weakest.cell.gate if weakest else "",
         "weakest_margin": "" if verdict.weakest_steps is None else repr(verdict.weakest_steps),
-        "report": run.entry.places.workspace.relative(report),
+        "report": run.entry.places.workspace.relative(run.final / f"{audit.report_stem(run.stage)}.json"),
         **audit.headline(verdict),
     }
 
@@ -301,20 +309,9 @@ def complete_packet(run: Run, verdict: Verdict, manifest_sha256: str) -> None:
     replace(path, packet.complete(path.read_bytes().decode(), evidence, outcome).encode())
 
 
-def say(terminal: TextIO, text: str) -> None:
-    """Print a block to the terminal."""
-    terminal.write(text + "\n")
-    terminal.flush()
-
-
-def refusal_text(stage: str, refusal: StageGateError) -> str:
-    """A refusal as the terminal shows it: what, where, how to mend it, and that nothing was written."""
-    lines = [f"REFUSED {stage}: {refusal.what}"]
-    if refusal.where:
-        lines.append(f"  where:   {refusal.where}")
-    if refusal.remedy:
-        lines.append(f"  to mend: {refusal.remedy}")
-    return "\n".join([*lines, "  nothing was written, no tag is spent"])
+def show_refusal(terminal: TextIO, request: RunRequest, refusal: StageGateError) -> None:
+    """Say what was refused."""
+    say(terminal, refusal_lines(Canvas.of(terminal, request.presentation), request.stage, refusal))
 
 
 def opening_text(run: Run) -> str:
@@ -333,46 +330,42 @@ def broken_text(stage: str, started_row: Row, error: Exception) -> str:
     )
 
 
-def closing_text(run: Run, verdict: Verdict, finished: Row) -> str:
-    """What a person sees at the end: the table, the verdict, where the record lies, what to type next."""
-    workspace = run.entry.places.workspace
-    weakest = verdict.weakest
-    lines = [
-        "",
-        table_text(verdict.cells),
-        "",
-        *(
-            f"  {entry['gate'] or 'run'} [{entry['cell'] or '-'}]: {entry['message']}"
-            for entry in failures(verdict)[:12]
-        ),
-    ]
+def closing_lines(run: Run, verdict: Verdict, finished: Row, canvas: Canvas) -> list[str]:
+    """What a person sees at the end: the table, what did not pass, the verdict, where the record lies, what to type next."""
+    workspace, weakest = run.entry.places.workspace, verdict.weakest
+    report = workspace.root / finished["report"]
+    lines = ["", *table_lines(canvas, verdict.cells), "", *failure_lines(canvas, failures(verdict))]
     if weakest and weakest.weakest:
-        lines.append(f"weakest gate  {weakest.cell.gate} [{weakest.cell.id}]: {weakest.weakest.describe()}")
+        lines += canvas.labelled(
+            "weakest gate", f"{weakest.cell.gate} [{weakest.cell.id}]: {weakest.weakest.describe()}"
+        )
     kind = "" if run.entry.official else " (unofficial: promotes nothing)"
-    lines += [
-        f"verdict       {verdict.name}{kind}: {LINES[verdict.name]}",
-        f"report        {workspace.root / finished['report']}",
-        f"registry      row {finished.seq} of {workspace.relative(workspace.registry)}, {finished['event']} {finished['verdict']}",
-        f"next          {next_command(run, verdict)}",
-    ]
-    return "\n".join(lines)
+    said = canvas.labelled("verdict", f"{verdict.name}{kind}: {LINES[verdict.name]}")
+    said[0] = said[0].replace(verdict.name, canvas.paint(verdict.name, "good" if verdict.overall_pass else "bad"), 1)
+    row = f"row {finished.seq} of {workspace.relative(workspace.registry)}, {finished['event']} {finished['verdict']}"
+    lines += [*said, *canvas.labelled("report", f"{report.with_suffix('.html')}", words=False)]
+    lines += [*canvas.labelled("", "beside it as .md and .json"), *canvas.labelled("registry", row)]
+    for number, step in enumerate(next_steps(run, verdict)):
+        lines += canvas.labelled("" if number else "next", step, words=False)
+    return lines
 
 
-def next_command(run: Run, verdict: Verdict) -> str:
-    """The exact command that follows."""
-    tag, following = run.entry.request.tag, next_stage(run.stage)
-    place = (
-        ""
-        if run.entry.request.workspace == run.entry.request.repository
-        else f" --workspace {run.entry.request.workspace}"
-    )
+def next_steps(run: Run, verdict: Verdict) -> tuple[str, ...]:
+    """The exact commands that follow, in order; what is done between them stands behind two spaces and a #."""
+    request = run.entry.request
+    tag, following = request.tag, next_stage(run.stage)
+    place = "" if request.workspace == request.repository else f" --workspace {request.workspace}"
     if not verdict.overall_pass:
-        return f"stagegate explain {tag}{place}"
+        return (f"stagegate explain {tag}{place}",)
     if not run.entry.official:
-        return f"pytest gates/{run.stage} --decision-tag {tag}{place}    on the workstation"
+        return (f"pytest gates/{run.stage} --decision-tag {tag}{place}  # on the workstation",)
     if following is None:
-        return f"stagegate status{place}"
+        return (f"stagegate status{place}",)
+    packet, stage = (
+        f"stagegate packet {tag} {following}{place}",
+        f"pytest gates/{following} --decision-tag {tag}{place}",
+    )
     if following == "s4":
-        signing = f"stagegate sign {tag} --role ROLE --key KEY{place}"
-        return f"stagegate packet {tag} s4{place}, complete its files; {signing} by each signer; then pytest gates/s4 --decision-tag {tag}{place}"
-    return f"stagegate packet {tag} {following}{place}, write its four parts, then pytest gates/{following} --decision-tag {tag}{place}"
+        signing = f"stagegate sign {tag} --role ROLE --key KEY{place}  # each signer"
+        return f"{packet}  # complete its files", signing, stage
+    return f"{packet}  # write its four parts", stage

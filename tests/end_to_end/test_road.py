@@ -12,10 +12,13 @@ import pandas
 import pytest
 
 from engines.digest import sha256_file
+from reports.pack.render import number
+from reports.pages.report_page import page_of
 from reports.record.registry import COLUMNS
 from reports.record.workspace import STAGES
 from tests.end_to_end.conftest import TAG, Road
 from tests.end_to_end.desk import SOURCE, Desk
+from tests.reports.page_rows import Page
 
 AUDITOR = SOURCE.parent / "shared" / "audit_check.py"
 
@@ -134,19 +137,36 @@ def test_a_report_says_everything_that_others_rely_on(promoted, stage):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_markdown_and_json_say_the_same_figures(promoted, stage):
-    report = promoted.report(stage)
-    text = (promoted.pack(stage) / f"{STAGES[stage]}_report.md").read_text(encoding="utf-8")
+def test_markdown_page_and_json_say_the_same_figures(promoted, stage):
+    report, pack = promoted.report(stage), promoted.pack(stage)
+    text = (pack / f"{STAGES[stage]}_report.md").read_text(encoding="utf-8")
+    page = Page((pack / f"{STAGES[stage]}_report.html").read_text(encoding="utf-8"))
     rows = [
         [field.strip() for field in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
     ]
-    shown = {(row[0], row[1], row[2], row[5], row[8]) for row in rows if len(row) == 10}
-    for gate in report["gates"].values():
-        for cell in gate["cells"]:
-            for entry in cell["evidence"]:
-                margin, measured = (f"{entry[key]:.6g}" for key in ("margin", "measured"))
-                outcome = cell["outcome"] + ("" if gate["level"] == "hard" else " (diagnostic)")
-                assert (entry["threshold"], cell["id"], measured, margin, outcome) in shown
+    for shown in (rows, page.rows):
+        named = {(row[0], row[1], row[2], row[5], row[8]) for row in shown if len(row) == 10}
+        for gate in report["gates"].values():
+            for cell in gate["cells"]:
+                for entry in cell["evidence"]:
+                    margin, measured = (number(entry[key]) for key in ("margin", "measured"))
+                    outcome = cell["outcome"] + ("" if gate["level"] == "hard" else " (diagnostic)")
+                    assert (entry["threshold"], cell["id"], measured, margin, outcome) in named
+    for figure in report["figures"].values():
+        assert figure["caption"] in page.text
+        assert figure["caption"].replace("[", "\\[") in text
+    assert {f"{each['sha256']}".removeprefix("sha256:") for each in report["artifacts"]} <= {
+        row[-1] for row in page.rows if row
+    }
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_page_comes_out_again_from_the_json_alone(promoted, stage):
+    name = f"{STAGES[stage]}_report"
+    written = (promoted.pack(stage) / f"{name}.json").read_bytes()
+    page = (promoted.pack(stage) / f"{name}.html").read_bytes()
+    assert page_of(json.loads(written), f"{name}.json").encode() == page
+    assert len(page) < 2_000_000
 
 
 @pytest.mark.parametrize("stage", ["s2", "s3"])

@@ -121,9 +121,11 @@ def test_a_forgery_that_every_hash_agrees_with_does_not_come_out_again(road: Roa
         "registry: ic_mean",
         f"baseline_ic.csv: line {len(lines) - 8}",
         *(subject for subject in subjects(found) if subject.startswith("baseline_validation_report.md: line ")),
+        *(subject for subject in subjects(found) if subject.startswith("baseline_validation_report.html: line ")),
         "letter.txt",
     }
-    assert any(subject.startswith("baseline_validation_report.md") for subject in subjects(found))
+    for page in ("baseline_validation_report.md", "baseline_validation_report.html"):
+        assert any(subject.startswith(page) for subject in subjects(found))
     named = {mismatch.subject: (mismatch.expected, mismatch.found) for mismatch in found.mismatches}
     assert named["evidence.json: s1.ic_mean [-].measured"] == (repr(measured), repr(forged))
     assert {re.sub(r" of .*", "", mismatch.run) for mismatch in found.mismatches} == {"s1"}
@@ -300,7 +302,13 @@ def pair(road: Road, tmp_path: Path) -> tuple[Recorded, Replayed]:
     row = chain_of(desk).rows[1]
     run = changed(recorded_run(Workspace(desk.workspace), chain_of(desk).rows[0], row), pack=pack)
     evidence = json.loads((pack / "evidence.json").read_bytes())
-    names = ("decision_note.json", "data_contract.json", "windows.csv", "scope_freeze_report.md")
+    names = (
+        "decision_note.json",
+        "data_contract.json",
+        "windows.csv",
+        "scope_freeze_report.md",
+        "scope_freeze_report.html",
+    )
     files = {name: desk.pack("s0") / name for name in names}
     columns = {"weakest_gate": row["weakest_gate"], "weakest_margin": row["weakest_margin"]}
     return deep.read_recorded(run, "s0"), Replayed(evidence, report, columns, "", (), files)

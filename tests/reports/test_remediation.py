@@ -7,8 +7,9 @@ from dataclasses import replace
 from reports.criteria.evidence import Evidence, Threshold
 from reports.criteria.policy import ExpectedCell
 from reports.criteria.verdict import CellResult, Verdict
+from reports.pack.markdown import report_markdown
 from reports.pack.remediation import remediation
-from reports.pack.render import report_json, report_markdown
+from reports.pack.render import report_json
 from tests.reports.test_render import HEADER, PASSED
 
 PACK = "gate_results/production_gates_20261123T170509Z"

@@ -14,15 +14,14 @@ from hypothesis import strategies as st
 from reports.criteria.evidence import Evidence, Threshold
 from reports.criteria.policy import ExpectedCell
 from reports.criteria.verdict import CellResult, Verdict
+from reports.pack.markdown import markdown_table, report_markdown
 from reports.pack.render import (
     ReportHeader,
     evidence_lines,
     failures,
-    gate_rows,
-    markdown_table,
+    number,
+    reason,
     report_json,
-    report_markdown,
-    table_text,
 )
 from reports.record.durable import dump_json
 
@@ -115,7 +114,7 @@ def test_absent_is_neither_passed_nor_failed():
 def test_a_diagnostic_says_so_and_is_no_failure():
     report = report_json(HEADER, PASSED, ())
     assert report["gates"]["s3.even"]["passed"] is False
-    assert ("s3.even", "-", "1.1", ">= 2", "-0.9", "failed (diagnostic)") in gate_rows(PASSED.cells)
+    assert "| s3.even | - | 1.1 | - | >= 2 | -0.9 | x | 9 | failed (diagnostic) |  |" in report_markdown(report)
 
 
 def test_everything_that_kept_the_run_from_passing_is_listed():
@@ -145,10 +144,10 @@ def test_markdown_shows_every_figure_of_the_json():
             line = next(
                 line
                 for line in text.splitlines()
-                if line.startswith(f"| {entry['threshold']} |") and f"{entry['measured']:.6g}" in line
+                if line.startswith(f"| {entry['threshold']} |") and number(entry["measured"]) in line
             )
-            assert f"{entry['relation']} {entry['bound']:.6g}" in line.replace("&lt;", "<")
-            assert f"{entry['margin']:.6g}" in line
+            assert f"{entry['relation']} {number(entry['bound'])}" in line.replace("&lt;", "<")
+            assert number(entry["margin"]) in line
     assert "0.25 .. 1.5" in text
     assert "gate_results/p/returns.csv" in text
     assert text.startswith("# PASS: momentum, s3 of 2026-11-momentum\n")
@@ -159,11 +158,39 @@ def test_an_unofficial_run_says_why():
     assert "unofficial (1 cores, the profile asks for 8)" in report_markdown(report_json(header, PASSED, ()))
 
 
-def test_the_table_has_one_row_a_gate_and_fits_a_terminal():
-    lines = table_text(PASSED.cells).splitlines()
-    assert len(lines) == 2 + 4
-    assert "wf-2 x1.5 of 2" in lines[2]
-    assert max(map(len, lines)) <= 100
+def test_markdown_puts_what_did_not_pass_first():
+    lines = report_markdown(report_json(HEADER, FAILED, ())).splitlines()
+    gates = [line for line in lines if line.startswith("| s3.") and line.count("|") > 8]
+    assert ["missing" in gates[0], "failed" in gates[1]] == [True, True]
+
+
+def test_a_cell_says_how_many_steps_it_is_from_its_bound():
+    report = report_json(HEADER, PASSED, ())
+    assert [cell["steps"] for cell in report["gates"]["s3.shard_t"]["cells"]] == pytest.approx([2.9, 1.15])
+    assert report["gates"]["s3.sharpe"]["cells"][0]["evidence"][0]["steps"] == pytest.approx(1.8)
+    assert report["gates"]["s3.sector"]["cells"][0]["steps"] is None
+
+
+@pytest.mark.parametrize(
+    ("verdict", "sentence"),
+    [
+        (PASSED, "All 3 deciding gates hold in all 4 cells; nearest to its bound is s3.sharpe: share 0.61 where >= 0.6 is required."),
+        (replace(FAILED, name="FAIL"), "2 of 2 deciding gates failed, s3.sharpe furthest beyond its bound: not measured (came back as [])."),
+        (replace(PASSED, name="FAIL", unexpected=("the freeze changed",)), "Every gate held, but the run is no pass: the freeze changed."),
+        (FAILED, "1 of 2 deciding cells did not come back, so nothing is known and nothing is promoted: worker gw1 did not come back."),
+        (replace(PASSED, name="INCOMPLETE", incomplete=("no last line",)), "The run did not end in order, so nothing is known and nothing is promoted: no last line."),
+    ],
+)  # fmt: skip
+def test_the_reason_is_one_sentence_of_the_reports_own_numbers(verdict, sentence):
+    assert reason(report_json(HEADER, verdict, ())) == sentence
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "-"), (0.0, "0"), (619040, "619040"), (-0.0783893, "-0.07839"), (4.5391e-15, "4.539e-15"), (2.0, "2")],
+)
+def test_numbers_are_spelled_alike_everywhere(value, text):
+    assert number(value) == text
 
 
 def test_evidence_lines_hold_no_time_path_or_worker():

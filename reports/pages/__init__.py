@@ -1,0 +1,1 @@
+"""Reports as pages: one self-contained html file each, from a report json and nothing else."""
