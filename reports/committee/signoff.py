@@ -84,9 +84,17 @@ class SignOff:
 
 def signoff_of(workspace: Workspace, tag: str, at: datetime) -> SignOff:
     """The sign-off of a tag as of `at`, which the S4 gate judges. What does not hold is a reason, not an exception."""
-    quorum = workspace.settings.committee.signatures_required
     try:
         rows = Registry(workspace.root).rows()
+    except RecordError as error:
+        return SignOff((), ((error.where or tag, error.what),), workspace.settings.committee.signatures_required)
+    return signoff_among(workspace, rows, tag, at)
+
+
+def signoff_among(workspace: Workspace, rows: Sequence[Row], tag: str, at: datetime) -> SignOff:
+    """The same by rows that were read and verified before."""
+    quorum = workspace.settings.committee.signatures_required
+    try:
         report = report_to_sign(workspace, rows, tag)
     except (RecordError, SigningError) as error:
         return SignOff((), ((error.where or tag, error.what),), quorum)

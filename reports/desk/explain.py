@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from reports.desk.standing import CLOSED, state_of
+from reports.desk.book import CLOSED, state_of
 from reports.record.chain import Row
 from reports.record.durable import load_json, read_regular
 from reports.record.errors import RecordError

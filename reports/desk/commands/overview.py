@@ -11,7 +11,8 @@ from reports.desk.command_line import STAGE_CHOICES, Answer, CommandLine, place_
 
 if TYPE_CHECKING:
     from reports.desk.explain import CellAccount, StageAccount
-    from reports.desk.standing import Placing, TagStanding
+    from reports.desk.leaderboard import Placing
+    from reports.desk.standing import TagStanding
 
 
 def add_commands(line: CommandLine) -> None:
@@ -79,7 +80,7 @@ def account_lines(run: StageAccount) -> list[str]:
 
 def show_leaderboard(arguments: argparse.Namespace) -> Answer:
     """Rank the tags that finished a stage."""
-    from reports.desk.standing import leaderboard
+    from reports.desk.leaderboard import leaderboard
     from reports.record.registry import Registry
 
     found = leaderboard(Registry(workspace_of(arguments).root).rows(), arguments.stage)
