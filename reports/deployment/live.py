@@ -253,6 +253,9 @@ def _demand_days(dates: Dates, candidate: Candidate, known: Dates, today: date, 
 
 def _demand_returns(numbers: Mapping[str, Returns], book: Book, path: Path) -> None:
     """Decimals: no day loses everything, costs and turnover are not negative, and no column is typically of another magnitude than out of sample."""
+    usual = {"return": book.net, "market": book.market, "cost": book.cost, "turnover": book.turnover}
+    for name, values in numbers.items():
+        demand_scale(f"column {name}", values, _given(usual[name]), path)
     for name in ("return", "market"):
         if name in numbers and (numbers[name] <= -1.0).any():
             at = int(np.flatnonzero(numbers[name] <= -1.0)[0])
@@ -267,9 +270,6 @@ def _demand_returns(numbers: Mapping[str, Returns], book: Book, path: Path) -> N
             raise DataError(
                 f"{name} is {numbers[name][at]:g}, expected at least 0", where=f"{path}, row {at + 1}", remedy=_MEND
             )
-    usual = {"return": book.net, "market": book.market, "cost": book.cost, "turnover": book.turnover}
-    for name, values in numbers.items():
-        demand_scale(f"column {name}", values, _given(usual[name]), path)
 
 
 def demand_scale(what: str, live: Returns, usual: Returns, path: Path) -> None:

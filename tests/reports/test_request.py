@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reports.desk.cli import build_parser
 from reports.record.errors import RequestRefused
 from reports.record.workspace import check_tag
-from reports.run.request import HARMLESS_VARIABLES, RunRequest, check_environment, parse_request
+from reports.run.request import HARMLESS_VARIABLES, RunRequest, check_environment, monitor_command, parse_request
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -171,3 +175,46 @@ def test_an_accepted_tag_is_a_safe_file_name_and_cell(tag):
 def test_malformed_values_are_refused(repository, extra):
     with pytest.raises(RequestRefused):
         ask(repository, "gates/s3", "--decision-tag", "T", *extra)
+
+
+# ------------------------------------------------------------------------------------------------ monitoring
+
+
+def monitoring(*arguments: str) -> tuple[str, ...]:
+    return monitor_command(arguments, {}, invocation_dir=REPOSITORY, repository=REPOSITORY)
+
+
+def test_a_monitoring_is_the_command_spelled_as_a_run(tmp_path: Path) -> None:
+    found = monitoring(
+        *("gates/s4", "--live", "r.csv", "--decision-tag", "mom-1", "-q", "--as-of=2024-08-20"),
+        *("--positions", str(tmp_path / "p.parquet"), "--workspace", str(tmp_path)),
+    )
+    assert found[:2] == ("monitor", "mom-1")
+    assert dict(zip(found[2::2], found[3::2], strict=True)) == {
+        "--live": str(REPOSITORY / "r.csv"),
+        "--positions": str(tmp_path / "p.parquet"),
+        "--as-of": "2024-08-20",
+        "--workspace": str(tmp_path),
+    }
+    assert callable(build_parser().parse_args(found).command)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (("gates/s3", "--live", "r.csv", "--decision-tag", "t"), "--live monitors a promoted tag"),
+        (("gates/s4", "--live", "r.csv"), "--live monitors a promoted tag"),
+        (("gates/s4", "--live", "r.csv", "--decision-tag", "t", "-k", "x"), "-k may select"),
+        (("gates/s4", "--live", "r.csv", "--decision-tag", "t", "--owner", "o"), "--owner does not go with --live"),
+        (("gates/s4", "--live", "r.csv", "--live", "s.csv", "--decision-tag", "t"), "stands twice"),
+        (("gates/s4", "--live", "r.csv", "--decision-tag", "../t"), "is not a plain name"),
+    ],
+)
+def test_a_monitoring_takes_nothing_else(arguments: tuple[str, ...], fault: str) -> None:
+    with pytest.raises(RequestRefused, match=re.escape(fault)):
+        monitoring(*arguments)
+
+
+def test_a_recorded_run_takes_no_live_file(repository: Path) -> None:
+    with pytest.raises(RequestRefused, match="--positions belongs to a monitoring"):
+        ask(repository, "gates/s3", "--decision-tag", "t", "--positions", "p.parquet")
