@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from reports.desk.command_line import STAGE_CHOICES, Answer, CommandLine, place_of, workspace_of
+from reports.desk.command_line import REFUSED, STAGE_CHOICES, Answer, CommandLine, place_of, workspace_of
 
 if TYPE_CHECKING:
     from reports.desk.explain import CellAccount, StageAccount
@@ -16,9 +16,16 @@ if TYPE_CHECKING:
 
 
 def add_commands(line: CommandLine) -> None:
-    """status, explain, leaderboard."""
+    """status, explain, report, leaderboard."""
     line.add("status", status, "where every tag stands, what it waits for, what to type next")
     line.add_tagged("explain", explain_tag, "stage by stage, what failed and by how much")
+    report = line.add_tagged("report", show_report, "a run's report: as a page, as markdown or as json")
+    report.add_argument(
+        "--stage", choices=STAGE_CHOICES, help="the last run of this stage (default: the tag's last run)"
+    )
+    report.add_argument(
+        "--format", choices=("html", "md", "json"), default="md", help="html is one self-contained page (default: md)"
+    )
     line.add("leaderboard", show_leaderboard, "tags by the margin of their weakest hard gate").add_argument(
         "--stage", choices=STAGE_CHOICES, default="s3", help="the stage that is compared (default: s3)"
     )
@@ -76,6 +83,16 @@ def account_lines(run: StageAccount) -> list[str]:
     add("weakest", [run.weakest] if run.weakest and not run.failing else [])
     add("report", [run.report] if run.report else [])
     return lines
+
+
+def show_report(arguments: argparse.Namespace) -> Answer:
+    """Show the report of a run; exit 4 when there is none to show, with a page that says why."""
+    from reports.desk.report import show_report
+    from reports.record.registry import Registry
+
+    workspace = workspace_of(arguments)
+    found = show_report(workspace, Registry(workspace.root).rows(), arguments.tag, arguments.stage, arguments.format)
+    return found.report, found.text.splitlines(), 0 if found.whole else REFUSED
 
 
 def show_leaderboard(arguments: argparse.Namespace) -> Answer:
