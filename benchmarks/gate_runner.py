@@ -25,6 +25,9 @@ from reports.criteria.trials import FamilyTrials
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 NOT_ASKED: Final = ("s0.", "s1.dq.", "s1.no_lookahead", "s1.leak_control", "s2.no_skips", "s3.governance", "s4.")
+STAGES: Final = ("s1", "s2", "s3")
+FAMILY_GATES: Final = ("s1.ic_t", "s3.stat_gate_factor_pass", "s3.deflated_sharpe")
+PASSED: Final = "none"
 CHEAP_FIRST: Final = (
     "s1.ic_t",
     "s1.ic_positive_ratio",
@@ -82,7 +85,7 @@ class Road:
     @property
     def last_gate(self) -> str:
         """The same as text, "none" when no gate did."""
-        return self.failed_gate or "none"
+        return self.failed_gate or PASSED
 
     def passed_stage(self, stage: str) -> bool:
         """Whether every gate up to the end of `stage` passed."""
@@ -93,12 +96,18 @@ class Road:
         return next((a.values[threshold_id] for a in self.answers if threshold_id in a.values), None)
 
 
-def hard_cells(study: Study, *, first_trial: bool, without: Sequence[str] = ()) -> list[ExpectedCell]:
-    """The hard cells of S1 to S3 that a simulation can be asked, stage by stage, cheap ones first; `without` leaves out thresholds by id."""
+def hard_cells(
+    study: Study, *, first_trial: bool, without: Sequence[str] = (), stages: Sequence[str] = STAGES
+) -> list[ExpectedCell]:
+    """The hard cells that a simulation can be asked, stage by stage, cheap ones first; `without` leaves out thresholds by id."""
     cells = [
         cell
         for cell in expected_cells(policy(), study.candidate, first_trial=first_trial)
-        if cell.level == "hard" and not cell.gate.startswith(NOT_ASKED) and not _only(cell, without)
+        if cell.level == "hard"
+        and cell.stage in stages
+        and not cell.absent
+        and not cell.gate.startswith(NOT_ASKED)
+        and not _only(cell, without)
     ]
     return sorted(cells, key=lambda cell: (cell.stage, _turn(cell.gate)))
 
@@ -113,20 +122,31 @@ def _turn(gate: str) -> int:
     return 1 + COSTLY_LAST.index(gate) if gate in COSTLY_LAST else 0
 
 
-def walk(study: Study, family: FamilyOf, seed: int, *, first_trial: bool, waived: Sequence[str] = ()) -> Road:
+def walk(
+    study: Study,
+    family: FamilyOf,
+    seed: int,
+    *,
+    first_trial: bool,
+    waived: Sequence[str] = (),
+    stages: Sequence[str] = STAGES,
+) -> Road:
     """Ask gate after gate and stop at the first failure. A threshold in `waived` is measured and does not count."""
     answers: list[Answer] = []
-    for cell in hard_cells(study, first_trial=first_trial, without=waived):
+    for cell in hard_cells(study, first_trial=first_trial, without=waived, stages=stages):
         answers.append(ask(cell, study, family, seed, waived=waived))
         if not answers[-1].passed:
             break
     return Road(tuple(answers))
 
 
-def ask_gate(gate: str, study: Study, family: FamilyOf, seed: int) -> Answer:
-    """Ask one gate that has a single cell, whatever the others say."""
-    (cell,) = (cell for cell in hard_cells(study, first_trial=True) if cell.gate == gate)
-    return ask(cell, study, family, seed)
+def first_failure_in_family(study: Study, family: FamilyOf, seed: int) -> str:
+    """Which gate turns away a candidate once its family counts? "none" when none does.
+
+    Asked of a candidate that passed S1 to S3 as a first trial: only the gates that look at the family, or are stricter for a later trial, can differ.
+    """
+    cells = [cell for cell in hard_cells(study, first_trial=False) if cell.gate in FAMILY_GATES]
+    return next((cell.gate for cell in cells if not ask(cell, study, family, seed).passed), PASSED)
 
 
 def ask(cell: ExpectedCell, study: Study, family: FamilyOf, seed: int, *, waived: Sequence[str] = ()) -> Answer:

@@ -31,6 +31,23 @@ OWN_VOL_PER_DAY: Final = 0.016
 OVERNIGHT_FRACTION: Final = 0.25
 DEGREES_OF_FREEDOM: Final = 5
 SCORES_FILE: Final = "scores.npy"
+COSTS: Final[dict[str, dict[str, Any]]] = {
+    "demonstration": {
+        "half_spread_bps": 8.0,
+        "fee_bps": 1.5,
+        "impact_coefficient": 0.8,
+        "borrow_bps_per_year": 50.0,
+        "source": "as the demonstration candidate",
+    },
+    "large caps": {
+        "half_spread_bps": 2.0,
+        "fee_bps": 0.5,
+        "impact_coefficient": 0.2,
+        "borrow_bps_per_year": 25.0,
+        "source": "liquid large caps, a quarter of the demonstration candidate's",
+    },
+}
+"""What a trade costs. The multiplier gates bite the sooner the larger the share of the gross return that costs take."""
 
 SIGNAL_SOURCE: Final = f'''"""Scores from a file beside this one, averaged over the last days."""
 
@@ -142,10 +159,24 @@ def smoothed(scores: FloatArray, smooth_days: int) -> FloatArray:
     return smooth
 
 
-def planted_candidate(folder: Path, horizon_days: int, smooth_days: int) -> Candidate:
-    """The candidate that trades the scores in `folder`: the demonstration candidate's rules, filters and costs, without a grid."""
+def planted_candidate(
+    folder: Path,
+    horizon_days: int,
+    smooth_days: int,
+    *,
+    rebalance_days: int | None = None,
+    costs: str = "demonstration",
+) -> Candidate:
+    """The candidate that trades the scores in `folder`: the demonstration candidate's rules and filters, without a grid."""
     (folder / "planted.py").write_text(SIGNAL_SOURCE, encoding="utf-8")
-    config = {
+    return Candidate.from_config(
+        planted_config(horizon_days, smooth_days, rebalance_days or horizon_days, costs), folder
+    )
+
+
+def planted_config(horizon_days: int, smooth_days: int, rebalance_days: int, costs: str) -> dict[str, Any]:
+    """Its configuration; `costs` is a key of COSTS."""
+    return {
         "schema": 1,
         "name": "planted",
         "family": "planted",
@@ -161,18 +192,12 @@ def planted_candidate(folder: Path, horizon_days: int, smooth_days: int) -> Cand
             "short_fraction": 0.2,
             "weighting": "equal",
             "horizon_days": horizon_days,
-            "rebalance_days": horizon_days,
+            "rebalance_days": rebalance_days,
             "execution_delay_days": 1,
             "execution_price": "open",
             "target_aum": 1e7,
         },
-        "costs": {
-            "half_spread_bps": 8.0,
-            "fee_bps": 1.5,
-            "impact_coefficient": 0.8,
-            "borrow_bps_per_year": 50.0,
-            "source": "as the demonstration candidate",
-        },
+        "costs": COSTS[costs],
         "walk_forward": {
             "train_days": 504,
             "test_days": 126,
@@ -182,4 +207,3 @@ def planted_candidate(folder: Path, horizon_days: int, smooth_days: int) -> Cand
             "holdout_days": 126,
         },
     }
-    return Candidate.from_config(config, folder)

@@ -8,6 +8,7 @@ the gates' thresholds stand in docs/statistics.md.
 from __future__ import annotations
 
 from engines.statistics.bootstrap import (
+    BlockScheme,
     BootstrapInterval,
     politis_white_block_length,
     resample_counts,
@@ -94,6 +95,7 @@ from engines.statistics.trading import (
 __all__ = [
     "AlphaBeta",
     "BacktestOverfitting",
+    "BlockScheme",
     "BootstrapInterval",
     "CombinatorialCounts",
     "CombinatorialSplit",

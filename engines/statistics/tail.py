@@ -18,13 +18,13 @@ def var_historical(returns: npt.ArrayLike, cutoff: float = 0.05) -> float:
 
     Args:
         returns: shape (n,), decimals per period. NaN are left out.
-        cutoff: share of worst periods, inside (0, 1).
+        cutoff: share of worst periods, in [0, 1]: 0 the worst return, 1 the best.
 
     Returns:
         A return: negative for a loss; NaN when nothing was observed.
 
     Raises:
-        StatisticsError: cutoff outside (0, 1), infinite returns, or not one-dimensional.
+        StatisticsError: cutoff outside [0, 1], infinite returns, or not one-dimensional.
 
     Reference: Jorion, Value at Risk, 3rd ed., ch. 10.
     """
@@ -41,13 +41,13 @@ def cvar_historical(returns: npt.ArrayLike, cutoff: float = 0.05) -> float:
 
     Args:
         returns: shape (n,), decimals per period. NaN are left out before n is counted.
-        cutoff: share of worst periods, inside (0, 1).
+        cutoff: share of worst periods, in [0, 1]: 0 the worst return, 1 the mean of all.
 
     Returns:
         A return: negative for a loss; NaN when nothing was observed.
 
     Raises:
-        StatisticsError: cutoff outside (0, 1), infinite returns, or not one-dimensional.
+        StatisticsError: cutoff outside [0, 1], infinite returns, or not one-dimensional.
     """
     _check_share("cutoff", cutoff)
     sample = observed(returns)
@@ -65,17 +65,21 @@ def cvar_rockafellar_uryasev(returns: npt.ArrayLike, beta: float = 0.95) -> floa
 
     Args:
         returns: shape (n,), decimals per period. NaN are left out.
-        beta: confidence, inside (0, 1).
+        beta: confidence, in [0, 1); at 0 the mean loss of all periods.
 
     Returns:
         A loss: positive for a loss (the opposite sign of cvar_historical); NaN when nothing was observed.
 
     Raises:
-        StatisticsError: beta outside (0, 1), infinite returns, or not one-dimensional.
+        StatisticsError: beta outside [0, 1), infinite returns, or not one-dimensional.
 
     Reference: Rockafellar & Uryasev (2000), Optimization of Conditional Value-at-Risk, Journal of Risk 2(3).
     """
     _check_share("beta", beta)
+    if beta == 1.0:
+        raise StatisticsError(
+            "beta = 1 leaves no period to take the mean of", remedy="ask for the largest loss instead"
+        )
     sample = observed(returns)
     if sample.size == 0:
         return math.nan
@@ -127,8 +131,8 @@ def sortino_ratio(
         periods_per_year: for the annual ratio; None for the ratio per period.
 
     Returns:
-        The ratio; inf when no period fell short and the mean excess is positive; NaN when nothing was
-        observed or nothing ever differed from MAR.
+        The ratio; inf when no period fell short and the mean excess is positive; NaN for fewer than two
+        returns or when nothing ever differed from MAR.
 
     Raises:
         StatisticsError: infinite returns, or not one-dimensional.
@@ -136,7 +140,7 @@ def sortino_ratio(
     Reference: Sortino & van der Meer (1991), Journal of Portfolio Management 17(4).
     """
     sample = observed(returns)
-    if sample.size == 0:
+    if sample.size < 2:
         return math.nan
     excess = float(np.mean(sample - minimum_return))
     shortfall = downside_deviation(sample, minimum_return=minimum_return)
@@ -146,7 +150,7 @@ def sortino_ratio(
 
 
 def _check_share(name: str, share: float) -> None:
-    if not 0.0 < share < 1.0:
+    if not 0.0 <= share <= 1.0:
         raise StatisticsError(
-            f"{name} = {share:g} is outside (0, 1)", remedy="pass a share of periods, 0.05 for the worst 5 %"
+            f"{name} = {share:g} is outside [0, 1]", remedy="pass a share of periods, 0.05 for the worst 5 %"
         )

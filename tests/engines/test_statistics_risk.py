@@ -71,6 +71,7 @@ def test_sortino_divides_by_all_periods() -> None:
     assert sortino_ratio(MIXED, periods_per_year=252) == pytest.approx(2.605531251673693, abs=1e-8)
     assert sortino_ratio([0.01, 0.02]) == math.inf
     assert math.isnan(sortino_ratio([0.0, 0.0]))
+    assert math.isnan(sortino_ratio([0.01]))
     assert sortino_ratio(MIXED, minimum_return=0.005) < sortino_ratio(MIXED)
     assert downside_deviation(MIXED, periods_per_year=4) == pytest.approx(2 * downside_deviation(MIXED))
 
@@ -80,6 +81,14 @@ def test_value_at_risk_and_shortfall() -> None:
     assert cvar_rockafellar_uryasev([0.1, -0.5, -0.3, 0.8, math.nan], 0.95) == pytest.approx(0.5)
     assert cvar_historical([0.1, -0.5, -0.3, 0.8, None], 0.4) == pytest.approx(-0.4)
     assert cvar_rockafellar_uryasev(np.arange(-100.0, 0.0), 0.95) == pytest.approx(98.0)
+
+
+def test_the_whole_range_of_shares_has_an_answer() -> None:
+    assert [var_historical([1.0, 2.0], cutoff) for cutoff in (0.0, 0.3, 1.0)] == pytest.approx([1.0, 1.3, 2.0])
+    assert [cvar_historical([1.0, 2.0, 4.5], cutoff) for cutoff in (0.0, 1.0)] == pytest.approx([1.0, 2.5])
+    assert cvar_rockafellar_uryasev([1.0, 2.0, 4.5], 0.0) == pytest.approx(-2.5)
+    with pytest.raises(StatisticsError, match="no period"):
+        cvar_rockafellar_uryasev([1.0, 2.0], 1.0)
 
 
 @examples
@@ -114,7 +123,7 @@ def test_nothing_observed_is_nan_and_an_infinity_is_refused(statistic) -> None: 
 
 def test_a_percentage_in_place_of_a_share_is_refused() -> None:
     for statistic in (var_historical, cvar_historical, cvar_rockafellar_uryasev):
-        with pytest.raises(StatisticsError, match=r"\(0, 1\)"):
+        with pytest.raises(StatisticsError, match=r"\[0, 1\]"):
             statistic([0.1], 5.0)
 
 

@@ -22,6 +22,12 @@ COMPUTED: dict[str, Callable[..., Computed]] = {}
 
 PBO_ORACLE_RISK_FREE_PER_DAY = 0.03 / 252
 REALITY_CHECK_SEED = 20240229
+BLOCK_SCHEMES: dict[str, statistics.BlockScheme] = {
+    **dict.fromkeys(("stationary", "sb"), "stationary"),
+    **dict.fromkeys(("circular", "cbb"), "circular"),
+    **dict.fromkeys(("moving block", "moving_block", "mbb"), "moving_block"),
+}
+"""The names and short names of arch.bootstrap.SPA."""
 
 
 def computes(function: Callable[..., Computed]) -> Callable[..., Computed]:
@@ -213,9 +219,10 @@ def with_second_macro_regressor(x: Sequence[float] | Sequence[Numbers]) -> npt.A
 
 @computes
 def newey_west_tstat(
-    y: Numbers, x: Sequence[float] | Sequence[Numbers], lags: int, small_sample: bool = True
+    y: Numbers, x: Sequence[float] | Sequence[Numbers], lags: int | None = None, small_sample: bool = True
 ) -> dict[str, list[float]]:
-    fit = statistics.newey_west_tstat(y, with_second_macro_regressor(x), lags, small_sample=small_sample)
+    n_lags = statistics.newey_west_lags(len(y)) if lags is None else lags
+    fit = statistics.newey_west_tstat(y, with_second_macro_regressor(x), n_lags, small_sample=small_sample)
     return {"t": list(fit.t_stats), "se": list(fit.standard_errors), "coef": list(fit.coefficients)}
 
 
@@ -275,7 +282,7 @@ def white_reality_check_pvalue(
         block,
         n_resamples=max(n_resamples, 10_000),
         seed=REALITY_CHECK_SEED,
-        scheme=bootstrap.replace(" ", "_"),  # type: ignore[arg-type]
+        scheme=BLOCK_SCHEMES[bootstrap],
     )
 
 
@@ -375,6 +382,8 @@ def cpcv_train_indices(
 def walk_forward_splits(
     n: int, train_size: int, test_size: int, purged_size: int = 0, expand_train: bool = False
 ) -> list[list[list[int]]]:
+    if n < train_size + purged_size + test_size:
+        return []
     splits = statistics.walk_forward_splits(
         n, train_size, test_size, purged_size=purged_size, expand_train=expand_train
     )
