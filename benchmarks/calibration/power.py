@@ -16,9 +16,9 @@ from benchmarks.calibration.journal import Journal
 from benchmarks.calibration.noise import SIGNIFICANT_T, SimulatedNoise
 from benchmarks.gate_runner import PASSED, Road, first_failure_in_family, policy, walk
 from benchmarks.planted_market import FloatArray
-from engines.statistics.rates import rate
 from engines.costs import TRADING_DAYS_PER_YEAR
 from engines.statistics import sharpe_ratio
+from engines.statistics.rates import rate
 from engines.study import Study
 from reports.criteria.trials import FamilyTrials, Trial
 

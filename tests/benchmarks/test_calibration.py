@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,8 +40,8 @@ def weekly(tmp_path_factory: pytest.TempPathFactory) -> SimulatedBench:
 
 
 @pytest.fixture(scope="module")
-def real_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealBench]:
-    yield RealBench(tmp_path_factory.mktemp("real"), "large caps")
+def real_bench(tmp_path_factory: pytest.TempPathFactory) -> RealBench:
+    return RealBench(tmp_path_factory.mktemp("real"), "large caps")
 
 
 def scores(seed: int, half_life_days: float = 63.0) -> np.ndarray:
