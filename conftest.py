@@ -21,7 +21,7 @@ from fixtures.demo import ensure_market
 from reports.criteria.trials import earlier_looks, family_trials
 from reports.run import scope
 from reports.run.batch import chosen_candidates
-from reports.run.request import is_worker, monitor_command, stages_asked, tagged_request
+from reports.run.request import is_worker, monitor_command, stages_asked, tagged_request, workspace_of
 from reports.run.session import sessions_of
 
 pytest_plugins = ("reports.run.plugin",)
@@ -77,7 +77,8 @@ def pytest_configure(config: pytest.Config) -> None:
         candidates = chosen_candidates(config, DEMO_CANDIDATE)
         for path in candidates.values():
             ensure_market(path)
-        os.environ[RUN_VARIABLE] = str(stack.enter_context(rehearsal(candidates, REPOSITORY, stages)))
+        cache_of = workspace_of(config, REPOSITORY)
+        os.environ[RUN_VARIABLE] = str(stack.enter_context(rehearsal(candidates, REPOSITORY, stages, cache_of)))
     except StageGateError as error:
         raise pytest.UsageError(str(error)) from error
     config.add_cleanup(lambda: os.environ.pop(RUN_VARIABLE, None))

@@ -28,7 +28,11 @@ import psutil
 from benchmarks.frame import SIZES, Run
 from engines.errors import StageGateError
 
-BENCHMARKS: Final[Mapping[str, str]] = {"ic": "benchmarks.ic"}
+BENCHMARKS: Final[Mapping[str, str]] = {
+    "ic": "benchmarks.ic",
+    "startup": "benchmarks.startup",
+    "stage": "benchmarks.stage",
+}
 """Name -> the module that measures it, in the order of `all`."""
 
 ONE_THREAD: Final = dict.fromkeys(

@@ -52,15 +52,21 @@ NO_HISTORY: Final = {
 
 @contextmanager
 def rehearsal(
-    candidates: Mapping[str, Path], repository: Path, stages: Collection[str] = tuple(STAGES)
+    candidates: Mapping[str, Path],
+    repository: Path,
+    stages: Collection[str] = tuple(STAGES),
+    cache_of: Path | None = None,
 ) -> Iterator[Path]:
     """A run file for a rehearsal of `candidates` (name in the batch -> file; one without a name), with the records that gates of `stages` read.
 
-    The folder behind it lives as long as the context. StageGateError when a candidate cannot be read.
+    What is measured is kept in the cache of the workspace `cache_of`, by default the repository. The folder behind the records lives as long as the
+    context. StageGateError when a candidate cannot be read.
     """
     with TemporaryDirectory(prefix="stagegate-rehearsal-") as folder:
         root = Path(folder).resolve()
-        standing = _Standing(repository, code_as_it_is(repository), packages_sha256(), root / "evidence_stream.jsonl")
+        standing = _Standing(
+            repository, code_as_it_is(repository), packages_sha256(), Workspace(cache_of or repository).cache
+        )
         sessions = [
             _rehearsed(name, path, Workspace(root / f"{number}"), standing, stages)
             for number, (name, path) in enumerate(candidates.items())
@@ -77,7 +83,7 @@ class _Standing:
     repository: Path
     code: CodeTree
     packages_sha256: str
-    stream_path: Path
+    cache: Path
 
 
 def _rehearsed(
@@ -89,7 +95,7 @@ def _rehearsed(
     _write_settings(workspace)
     freeze = _freeze(candidate, path, places, standing)
     _generate_records(candidate, freeze, places, stages)
-    return _session(name, candidate, places, standing.stream_path)
+    return _session(name, candidate, places, standing.cache)
 
 
 def _freeze(candidate: Candidate, candidate_path: Path, places: Places, standing: _Standing) -> Freeze:
@@ -114,16 +120,16 @@ def _write_settings(workspace: Workspace) -> None:
     write_new(workspace.settings_path, f'[registry]\nstate_dir = "{(workspace.root / "state").as_posix()}"\n'.encode())
 
 
-def _session(name: str, candidate: Candidate, places: Places, stream_path: Path) -> GateSession:
+def _session(name: str, candidate: Candidate, places: Places, cache: Path) -> GateSession:
     return GateSession(
         run_id=f"rehearsal-{stamp(utc_now())}",
         stages=tuple(STAGES),
         places=places,
-        cache=Workspace(places.repository).cache,
+        cache=cache,
         freeze_path=places.workspace.freeze(TAG),
         multipliers=tuple(candidate.walk_forward.cost_multipliers),
         started_utc=iso(utc_now()),
-        stream_path=stream_path,
+        stream_path=places.workspace.root.parent / "evidence_stream.jsonl",
         rehearsal=True,
         name=name,
     )

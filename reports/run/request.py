@@ -338,3 +338,8 @@ def stages_asked(config: pytest.Config, repository: Path) -> tuple[str, ...]:
     if any(path in (gates, repository) for path in chosen):
         return tuple(STAGES)
     return tuple(stage for stage in STAGES if any(gates / stage in (path, *path.parents) for path in chosen))
+
+
+def workspace_of(config: pytest.Config, repository: Path) -> Path:
+    """The folder that --workspace names to an untagged run, which keeps its cache there; the repository without it. RequestRefused for no folder."""
+    return _folder(config.getoption("--workspace"), config.invocation_params.dir, repository)
