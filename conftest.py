@@ -20,8 +20,15 @@ from engines.errors import StageGateError
 from fixtures.demo import ensure_market
 from reports.criteria.trials import earlier_looks, family_trials
 from reports.run import scope
-from reports.run.batch import chosen_candidates
-from reports.run.request import is_worker, monitor_command, stages_asked, tagged_request, workspace_of
+from reports.run.batch import candidate_files, chosen_candidates
+from reports.run.request import (
+    is_recorded,
+    is_worker,
+    monitor_command,
+    stages_asked,
+    tagged_request,
+    workspace_of,
+)
 from reports.run.session import sessions_of
 
 pytest_plugins = ("reports.run.plugin",)
@@ -37,19 +44,20 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         return None
     if config.getoption("--live") is not None:
         return _monitor(config)
-    if config.getoption("--decision-tag") is None:
+    if not is_recorded(config):
         return None
+    from reports.run.batch_run import supervise_batch
     from reports.run.supervisor import REFUSED, supervise
     from reports.run.terminal import Canvas, refusal_lines, say
 
     try:
         request = tagged_request(config, REPOSITORY)
-        if request.candidate is not None:
-            ensure_market(request.candidate)
+        for path in candidate_files(request):
+            ensure_market(path)
     except StageGateError as refusal:
         say(sys.stderr, refusal_lines(Canvas.of(sys.stderr), "run", refusal))
         return REFUSED
-    return supervise(request, sys.stdout)
+    return (supervise if request.pattern is None else supervise_batch)(request, sys.stdout)
 
 
 def _monitor(config: pytest.Config) -> int:

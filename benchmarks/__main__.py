@@ -32,6 +32,7 @@ BENCHMARKS: Final[Mapping[str, str]] = {
     "ic": "benchmarks.ic",
     "startup": "benchmarks.startup",
     "stage": "benchmarks.stage",
+    "batch": "benchmarks.batch",
 }
 """Name -> the module that measures it, in the order of `all`."""
 

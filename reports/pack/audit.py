@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from engines.digest import sha256_bytes, sha256_file
-from engines.study import Study
 from reports.criteria.freeze import Freeze
 from reports.criteria.machine import Machine, installed_packages
 from reports.criteria.verdict import Verdict
@@ -59,13 +58,12 @@ def report_stem(stage: str) -> str:
     return f"{STAGES[stage]}_report"
 
 
-def write_stage_files(partial: Path, facts: PackFacts, study: Study) -> Exhibits:
+def write_stage_files(partial: Path, stage: str, inputs: StageInputs) -> Exhibits:
     """Write the freeze and what the stage must leave into `partial`: all that a verdict can be re-derived from; returns what the report shows."""
-    write_new(partial / "freeze.json", facts.workspace.freeze(facts.freeze.tag).read_bytes())
-    inputs = StageInputs(facts.workspace, facts.freeze, study)
-    for name, data in stage_artifacts(facts.header.stage, inputs).items():
+    write_new(partial / "freeze.json", inputs.workspace.freeze(inputs.freeze.tag).read_bytes())
+    for name, data in stage_artifacts(stage, inputs).items():
         write_new(partial / name, data)
-    return exhibits(facts.header.stage, inputs)
+    return exhibits(stage, inputs)
 
 
 @dataclass(frozen=True, slots=True)

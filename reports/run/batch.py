@@ -7,7 +7,8 @@ anything is frozen or measured, for a name becomes a tag.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,8 @@ import pytest
 from engines.candidate import load_candidate
 from engines.errors import CandidateError
 from reports.record.errors import RequestRefused
+from reports.record.workspace import check_tag
+from reports.run.request import RunRequest, refuse_unquoted
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _SEPARATORS: Final = re.compile(r"[._-]+")
@@ -38,15 +41,34 @@ def chosen_candidates(config: pytest.Config, otherwise: Path) -> dict[str, Path]
     return batch_files(pattern, folder)
 
 
-def refuse_unquoted(positional: Iterable[str]) -> None:
-    """RequestRefused when the shell has put the files of the pattern on the command line."""
-    loose = [argument for argument in positional if argument.endswith(".toml")]
-    if loose:
-        raise RequestRefused(
-            f"{loose[0]} stands on the command line by itself: the shell has expanded the pattern",
-            where="--candidates",
-            remedy="quote it: --candidates 'candidates/*.toml'",
+def candidate_files(request: RunRequest) -> tuple[Path, ...]:
+    """The candidate files that a recorded request names. RequestRefused and CandidateError as `batch_files`."""
+    if request.pattern is not None:
+        return tuple(batch_files(request.pattern, request.folder).values())
+    return () if request.candidate is None else (request.candidate,)
+
+
+def requests_of(request: RunRequest) -> tuple[RunRequest, ...]:
+    """One request a candidate: the request itself, or of a batch one for each file of its pattern, under the tag PREFIX-name.
+
+    After s0 the tag says which candidate it is, and the file must still be the one that was frozen. RequestRefused and CandidateError as `batch_files`.
+    """
+    if request.pattern is None:
+        return (request,)
+    files = batch_files(request.pattern, request.folder)
+    tags = {name: check_tag(f"{request.tag}-{name}") for name in files}
+    families = {name: load_candidate(path).family for name, path in files.items()}
+    return tuple(
+        replace(
+            request,
+            tag=tags[name],
+            candidate=path,
+            name=name,
+            supersedes=f"{request.supersedes}-{name}" if request.supersedes else None,
+            siblings=tuple(tags[other] for other in files if other != name and families[other] == families[name]),
         )
+        for name, path in files.items()
+    )
 
 
 def batch_files(pattern: str, folder: Path) -> dict[str, Path]:

@@ -12,17 +12,15 @@ Rules, in the order they are checked; each refusal names what was expected, what
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from engines.candidate import Candidate, load_candidate
 from engines.study import open_study
-from reports.criteria.codetree import CodeTree, inspect_code
+from reports.criteria.codetree import CodeTree
 from reports.criteria.freeze import (
     REMEDY,
     Freeze,
@@ -33,14 +31,15 @@ from reports.criteria.freeze import (
     parse_freeze,
     read_freeze,
 )
-from reports.criteria.machine import Machine, packages_sha256, this_machine
+from reports.criteria.machine import Machine, this_machine
 from reports.criteria.rerun import ROOT_CAUSES, difference, rerun_warnings, root_cause_class
 from reports.pack import packet
 from reports.record.clock import iso
 from reports.record.durable import dump_json
 from reports.record.errors import RequestRefused
-from reports.record.registry import Registry, Row
+from reports.record.registry import Row
 from reports.record.workspace import Workspace, previous_stage
+from reports.run.ground import Ground
 from reports.run.request import RunRequest
 from reports.verification.pack_check import verify_pack
 
@@ -66,13 +65,9 @@ class Entry:
     notes: tuple[str, ...]
 
 
-def check_entry(request: RunRequest, registry: Registry, moment: datetime) -> Entry:
-    """Check every rule in turn; RequestRefused or another StageGateError when one does not hold."""
-    places = Places(Workspace(request.workspace), request.repository)
-    check_writable(places.workspace)
-    code = check_code(request.repository)
-    packages = packages_sha256()
-    rows = registry.rows()
+def check_entry(request: RunRequest, ground: Ground, moment: datetime) -> Entry:
+    """Check the rules of one tag in turn; RequestRefused or another StageGateError when one does not hold."""
+    places, code, packages, rows = ground.places, ground.code, ground.packages_sha256, ground.rows
     check_unspent(rows, request)
     if request.stage == "s0":
         freeze_bytes: bytes | None = _new_freeze(request, places, code, packages, rows, moment)
@@ -84,7 +79,7 @@ def check_entry(request: RunRequest, registry: Registry, moment: datetime) -> En
     multipliers = check_choices(request, candidate)
     text = check_packet(places.workspace, request.tag, request.stage)
     notes = (
-        *(scope_notes(candidate, freeze) if request.stage == "s0" else ()),
+        *(scope_notes(candidate, freeze, ground.scratch) if request.stage == "s0" else ()),
         *rerun_warnings(freeze.record["history"]),
     )
     return Entry(
@@ -102,38 +97,6 @@ def check_entry(request: RunRequest, registry: Registry, moment: datetime) -> En
         multipliers,
         notes,
     )
-
-
-def check_writable(workspace: Workspace) -> None:
-    """RequestRefused when records could not be written where they belong."""
-    for path in (workspace.gate_results, workspace.root / "runs", workspace.research):
-        nearest = next(folder for folder in (path, *path.parents) if folder.exists())
-        if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-            raise RequestRefused(
-                "the workspace cannot be written to",
-                where=str(nearest),
-                remedy="give this user write permission, or name another --workspace",
-            )
-
-
-def check_code(repository: Path) -> CodeTree:
-    """The code tree, clean and the one that is running. RequestRefused otherwise."""
-    running = Path(__file__).resolve().parents[2]
-    if running != repository.resolve():
-        raise RequestRefused(
-            f"the code that runs lies in {running}, expected {repository}",
-            remedy="start pytest from the repository whose gates you run",
-            where="code tree",
-        )
-    code = inspect_code(repository)
-    if code.dirt:
-        shown = "; ".join(code.dirt[:5]) + (f"; and {len(code.dirt) - 5} more" if len(code.dirt) > 5 else "")
-        raise RequestRefused(
-            f"the code tree is not clean: {shown}",
-            where=str(repository),
-            remedy="commit or remove these, then repeat; or rehearse without --decision-tag",
-        )
-    return code
 
 
 def check_unspent(rows: Sequence[Row], request: RunRequest) -> None:
@@ -217,14 +180,13 @@ def check_packet(workspace: Workspace, tag: str, stage: str) -> str:
     )
 
 
-def scope_notes(candidate: Candidate, freeze: Freeze) -> tuple[str, ...]:
+def scope_notes(candidate: Candidate, freeze: Freeze, scratch: Path) -> tuple[str, ...]:
     """Call the signal and lay out the walk-forward once, and say now what the length of the file rules out later.
 
-    The panel is built in a temporary folder, so that a refusal leaves nothing behind. StageGateError when the file is no panel, the signal
-    raises or breaks its contract, or there are fewer windows than shards.
+    The panel is built below `scratch`, a temporary folder, so that a refusal leaves nothing behind. StageGateError when the file is no panel, the
+    signal raises or breaks its contract, or there are fewer windows than shards.
     """
-    with TemporaryDirectory(prefix="stagegate-") as folder:
-        scope = open_study(candidate, Path(folder)).check_scope()
+    scope = open_study(candidate, scratch).check_scope()
     needed = next(
         (
             each.bound
@@ -316,6 +278,8 @@ def _new_freeze(
     candidate = load_candidate(request.candidate)
     check_inputs(candidate)
     history = candidate_history(rows, candidate, request.supersedes, request.root_cause)
+    # what is tried in the same batch is tried: its tags count for the family as if they had come before
+    history["family_tags"] += request.siblings
     return build_and_compare(request, candidate, places, code, packages, history, moment)
 
 

@@ -21,7 +21,6 @@ from reports.run.session import (
     sessions_named_by,
     sessions_of,
 )
-from reports.run.share import stream_share
 from reports.run.terminal import Canvas, table_lines
 
 if TYPE_CHECKING:
@@ -254,6 +253,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _judged(session: GateSession, stream: Stream) -> tuple[CellResult, ...]:
     """What became of the session's cells, of those that ran."""
-    returned = {node: cell for node, cell in session.cell_by_node.items() if node in stream.phases}
-    names = {node: cell.node for node, cell in returned.items()}
-    return judge_cells(list(returned.values()), stream_share(stream, names, frozenset(stream.phases)))
+    cells = {node: cell for node, cell in session.cell_by_node.items() if node in stream.phases}
+    mine = Stream(phases={cell.node: stream.phases[node] for node, cell in cells.items()})
+    return judge_cells(list(cells.values()), mine)

@@ -33,7 +33,7 @@ from reports.record.durable import dump_json, is_locked, read_regular
 from reports.record.errors import RecordError
 from reports.record.registry import Registry
 from reports.record.workspace import Workspace, check_tag
-from reports.run.entry import check_writable
+from reports.run.ground import check_writable
 
 REFUSED: Final = 4
 REPOSITORY: Final = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ from reports.record.workspace import STAGES, check_tag
 OWN_OPTIONS: Final[dict[str, str]] = {
     "--candidate": "candidate.toml to freeze (s0) or to rehearse",
     "--candidates": "quoted pattern of candidate files: a batch, judged in one run, each by itself",
+    "--decision-tag-prefix": "record a batch: the tag of each candidate is PREFIX-name",
     "--decision-tag": "record this run under a tag; without it the run is a rehearsal and nothing is recorded",
     "--owner": "who answers for the candidate (s0)",
     "--workspace": "folder that holds runs/, gate_results/ and docs/production_research/ (default: the repository)",
@@ -75,7 +76,11 @@ GUARDED_PREFIXES: Final = ("PYTHON", "PYTEST", "LD_PRELOAD", "LD_AUDIT", "DYLD_I
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A tagged run as asked for, after the allowlist."""
+    """A tagged run as asked for, after the allowlist.
+
+    folder: where the command was typed. pattern: which candidates a batch is asked of; `tag` is then the prefix of their tags, until reports.run.batch makes a request of each.
+    name: what the candidate goes by in its batch. siblings: tags of the batch that test the same family.
+    """
 
     stage: str
     tag: str
@@ -93,6 +98,10 @@ class RunRequest:
     presentation: tuple[str, ...]
     arguments: tuple[str, ...]
     variables: Mapping[str, str]
+    folder: Path = Path()
+    pattern: str | None = None
+    name: str = ""
+    siblings: tuple[str, ...] = ()
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -196,11 +205,10 @@ def parse_request(
             f"pytest took its configuration from {inifile}, expected pyproject.toml of the repository",
             "run from the repository without -c",
         )
-    if "--candidates" in options:
-        raise refuse("a batch can only be rehearsed", "leave out --decision-tag, or name one --candidate")
+    refuse_unquoted(folders)
     return RunRequest(
         stage=_stage(folders, invocation_dir, repository),
-        tag=check_tag(options["--decision-tag"]),
+        tag=_tag(options),
         workspace=_folder(options.get("--workspace"), invocation_dir, repository),
         repository=repository,
         candidate=invocation_dir / options["--candidate"] if "--candidate" in options else None,
@@ -215,7 +223,35 @@ def parse_request(
         presentation=tuple(presentation),
         arguments=tuple(arguments),
         variables=variables,
+        folder=invocation_dir,
+        pattern=options.get("--candidates"),
     )
+
+
+def _tag(options: Mapping[str, str]) -> str:
+    """The tag of one candidate, or the prefix of a batch's tags."""
+    one, prefix = options.get("--decision-tag"), options.get("--decision-tag-prefix")
+    if "--candidates" in options and "--candidate" in options:
+        raise refuse("--candidate and --candidates stand together", "write one of them")
+    if (one is None) is (prefix is None):
+        raise refuse("--decision-tag and --decision-tag-prefix stand together", "write one of them")
+    if (prefix is None) is ("--candidates" in options):
+        raise refuse(
+            "a recorded batch needs --candidates and --decision-tag-prefix, found one of them",
+            "write both, or --candidate and --decision-tag for one candidate",
+        )
+    return check_tag(one or prefix or "")
+
+
+def refuse_unquoted(positional: Iterable[str]) -> None:
+    """RequestRefused when the shell has put the files of a pattern on the command line."""
+    loose = [argument for argument in positional if argument.endswith(".toml")]
+    if loose:
+        raise refuse(
+            f"{loose[0]} stands on the command line by itself: the shell has expanded the pattern",
+            "quote it: --candidates 'candidates/*.toml'",
+            where="--candidates",
+        )
 
 
 def _stage(folders: Sequence[str], invocation_dir: Path, repository: Path) -> str:
@@ -298,6 +334,11 @@ def add_options(parser: pytest.Parser) -> None:
         group.addoption(name, default=None, help=text)
     for name, text in OWN_FLAGS.items():
         group.addoption(name, action="store_true", default=False, help=text)
+
+
+def is_recorded(config: pytest.Config) -> bool:
+    """Whether the command line asks for a record."""
+    return any(config.getoption(name) is not None for name in ("--decision-tag", "--decision-tag-prefix"))
 
 
 def is_worker(config: pytest.Config) -> bool:

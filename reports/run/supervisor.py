@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,13 +18,14 @@ from typing import Final, TextIO
 from engines.digest import sha256_file
 from engines.errors import StageGateError
 from engines.study import open_study
-from reports.criteria.codetree import inspect_code
+from reports.criteria.codetree import CodeTree, inspect_code
 from reports.criteria.freeze import drift
 from reports.criteria.machine import packages_sha256
 from reports.criteria.policy import POLICY_FILE, ExpectedCell
 from reports.criteria.stream import read_stream
 from reports.criteria.verdict import EXIT_STATUS, Returned, Verdict, judge, overrule, read_json_report
 from reports.pack import audit, packet
+from reports.pack.artifacts import StageInputs
 from reports.pack.render import LINES, ReportHeader, failures
 from reports.record.clock import iso, stamp, utc_now
 from reports.record.durable import load_json, publish_directory, replace, write_new
@@ -32,6 +34,7 @@ from reports.record.registry import Registry, Row
 from reports.record.workspace import STAGES, next_stage
 from reports.run.child import ChildRun, child_command, child_environment, run_child
 from reports.run.entry import Entry, check_entry
+from reports.run.ground import surveyed
 from reports.run.kernels import prepare_kernels
 from reports.run.rederive import contradictions, measure_apart
 from reports.run.request import RunRequest
@@ -64,7 +67,8 @@ def supervise(request: RunRequest, terminal: TextIO) -> int:
     moment = utc_now()
     run_id = f"{stamp(moment)}-{secrets.token_hex(4)}"
     try:
-        entry = check_entry(request, registry, moment)
+        with surveyed(request, registry) as ground:
+            entry = check_entry(request, ground, moment)
         if entry.official:
             attestation.demand_usable_key(registry.workspace)
     except StageGateError as refusal:
@@ -143,20 +147,53 @@ def claim_pack(gate_results: Path, stage_name: str, moment: datetime) -> tuple[P
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the supervisor has of a candidate without its gates: what the report shows, and the figures that the stored returns give."""
+
+    shown: audit.Exhibits
+    figures: Mapping[str, float]
+
+
 def carry(run: Run, registry: Registry, terminal: TextIO) -> tuple[Verdict, Row]:
     """Run the gates, judge, write the pack and then the FINISHED row."""
-    child, environment = gates_in_child(run, terminal)
+    environment = write_run_file([run], run.run_id, run.partial)
+    child = gates_in_child(run, environment, terminal, run.partial)
+    changed = after_the_run(run, inspect_code(run.entry.request.repository))
+    (measured,) = measure_runs([run], environment)
+    return conclude(run, child, changed, measured, registry)
+
+
+def measure_runs(runs: Sequence[Run], environment: Mapping[str, str]) -> list[Measured | StageGateError]:
+    """Write what the stage must leave into each pack, and re-derive from it apart; an error stands for a candidate of which that cannot be done."""
+    shown: dict[int, audit.Exhibits] = {}
+    found: dict[int, Measured | StageGateError] = {}
+    for number, run in enumerate(runs):
+        try:
+            study = open_study(run.entry.candidate, run.entry.places.workspace.cache)
+            inputs = StageInputs(run.entry.places.workspace, run.entry.freeze, study)
+            shown[number] = audit.write_stage_files(run.partial, run.stage, inputs)
+        except StageGateError as error:
+            found[number] = error
+    packs = [runs[number].partial for number in shown]
+    derived = measure_apart(packs, environment, runs[0].entry.request.repository) if packs else []
+    for (number, exhibits), figures in zip(shown.items(), derived, strict=True):
+        found[number] = figures if isinstance(figures, StageGateError) else Measured(exhibits, figures)
+    return [found[number] for number in range(len(runs))]
+
+
+def conclude(
+    run: Run, child: ChildRun, changed: Sequence[str], measured: Measured | StageGateError, registry: Registry
+) -> tuple[Verdict, Row]:
+    """Judge what the run's child left in the pack, complete the pack, and write the FINISHED row."""
     facts = pack_facts(run, child)
-    verdict = overrule(judge(run_cells(run), returned(run, child)), after_the_run(run))
-    shown = audit.Exhibits()
-    try:
-        study = open_study(run.entry.candidate, run.entry.places.workspace.cache)
-        shown = audit.write_stage_files(run.partial, facts, study)
-        derived = measure_apart(run.partial, environment, run.entry.request.repository)
-    except StageGateError as error:
-        verdict = overrule(verdict, [f"the stage's files could not be derived: {error}"])
+    verdict = overrule(judge(run_cells(run), returned(run, child)), changed)
+    if isinstance(measured, StageGateError):
+        shown = audit.Exhibits()
+        verdict = overrule(verdict, [f"the stage's files could not be derived: {measured}"])
     else:
-        verdict = overrule(verdict, contradictions(verdict, derived))
+        shown = measured.shown
+        verdict = overrule(verdict, contradictions(verdict, measured.figures))
     report = audit.write_report(run.partial, run.final, facts, verdict, shown)
     write_page(run, report)
     manifest_sha256 = audit.write_manifest(run.partial)
@@ -174,29 +211,40 @@ def write_page(run: Run, report: bytes) -> None:
     write_new(run.partial / f"{stem}.html", page_of(load_json(report, f"{stem}.json"), f"{stem}.json").encode())
 
 
-def gates_in_child(run: Run, terminal: TextIO) -> tuple[ChildRun, dict[str, str]]:
-    """Start the gates in the clean child and wait; returns how it ended and the environment it had."""
-    request, places = run.entry.request, run.entry.places
-    session = GateSession(
+def write_run_file(runs: Sequence[Run], name: str, folder: Path) -> dict[str, str]:
+    """Write what tells every process of the runs what to run on; returns the environment that names it."""
+    request, workspace = runs[0].entry.request, runs[0].entry.places.workspace
+    run_file = workspace.manifests / f"{name}.json"
+    write_new(run_file, run_file_bytes([session_of(run, folder) for run in runs]))
+    return child_environment(os.environ, run_file, threads_per_worker(request))
+
+
+def session_of(run: Run, folder: Path) -> GateSession:
+    """The run as its gates see it; their evidence stream lies in `folder`."""
+    places = run.entry.places
+    return GateSession(
         run_id=run.run_id,
         stages=(run.stage,),
         places=places,
         cache=places.workspace.cache,
-        freeze_path=places.workspace.freeze(request.tag),
+        freeze_path=places.workspace.freeze(run.entry.request.tag),
         multipliers=run.entry.multipliers,
         started_utc=iso(run.started),
-        stream_path=run.partial / "evidence_stream.jsonl",
+        stream_path=folder / "evidence_stream.jsonl",
         rehearsal=False,
+        name=run.entry.request.name,
     )
-    run_file = places.workspace.manifests / f"{run.run_id}.json"
-    write_new(run_file, run_file_bytes([session]))
+
+
+def gates_in_child(run: Run, environment: Mapping[str, str], terminal: TextIO, folder: Path) -> ChildRun:
+    """Start the gates in the clean child and wait; how it ended. What it leaves lies in `folder`: of the pack, or of the batch."""
+    request = run.entry.request
     command = child_command(
-        request.repository, run.stage, request.processes, request.presentation, run.partial / "pytest_report.json"
+        request.repository, run.stage, request.processes, request.presentation, folder / "pytest_report.json"
     )
-    environment = child_environment(os.environ, run_file, threads_per_worker(request))
     prepare_kernels([run.entry.candidate.data_path], terminal)
-    write_new(run.partial / "command.sh", audit.command_script(request.command, command, environment).encode())
-    return run_child(command, environment, request.repository, run.partial / "run.log", terminal), environment
+    write_new(folder / "command.sh", audit.command_script(request.command, command, environment).encode())
+    return run_child(command, environment, request.repository, folder / "run.log", terminal)
 
 
 def threads_per_worker(request: RunRequest) -> int:
@@ -219,11 +267,10 @@ def returned(run: Run, child: ChildRun) -> Returned:
     )
 
 
-def after_the_run(run: Run) -> tuple[str, ...]:
+def after_the_run(run: Run, code: CodeTree) -> tuple[str, ...]:
     """What changed under the run: the freeze's file, or anything that it pins."""
     entry = run.entry
     frozen = entry.places.workspace.freeze(entry.freeze.tag)
-    code = inspect_code(entry.request.repository)
     moved = (
         ()
         if frozen.is_file() and sha256_file(frozen) == entry.freeze.sha256

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from engines.errors import CandidateError, StageGateError
-from reports.run.batch import batch_files, refuse_unquoted
+from reports.run.batch import batch_files
+from reports.run.request import refuse_unquoted
 from tests.reports.frozen_candidate import CANDIDATE
 
 

@@ -17,15 +17,14 @@ from reports.record.workspace import Workspace
 from reports.run.entry import (
     candidate_history,
     check_choices,
-    check_code,
     check_inputs,
     check_packet,
     check_profile,
     check_root_cause,
     check_unspent,
-    check_writable,
     last_unpassed,
 )
+from reports.run.ground import check_code, check_writable
 from reports.run.request import RunRequest
 from tests.reports.frozen_candidate import lay_out
 from tests.reports.recorded_tag import new_workspace, record_stage
@@ -303,6 +302,6 @@ def test_the_code_that_runs_is_the_code_that_is_checked(tmp_path):
 def test_dirt_is_named_up_to_five_entries(monkeypatch, pytestconfig):
     root = pytestconfig.rootpath
     dirty = replace(inspect_code(root), dirt=tuple(f"modified: {number}.py" for number in range(8)))
-    monkeypatch.setattr("reports.run.entry.inspect_code", lambda repository: dirty)
+    monkeypatch.setattr("reports.run.ground.inspect_code", lambda repository: dirty)
     with pytest.raises(RequestRefused, match=r"modified: 4\.py; and 3 more"):
         check_code(root)

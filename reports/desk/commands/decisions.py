@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,11 @@ def add_commands(line: CommandLine) -> None:
     packet = line.add_tagged("packet", write_packet, "write the templates of what a person writes before a stage")
     packet.add_argument(
         "stage", metavar="STAGE", choices=STAGE_CHOICES, help="s0 to s4; s4 brings the deployment files too"
+    )
+    packet.add_argument(
+        "--candidates",
+        metavar="PATTERN",
+        help="the packets of a batch, from one text: TAG is the prefix of its tags, PATTERN (quoted) names its candidate files",
     )
     sign = line.add_tagged("sign", sign_report, "sign the S3 report of a tag")
     sign.add_argument("--role", required=True, help="the function you sign for: risk, research, trading ...")
@@ -35,12 +41,35 @@ def write_packet(arguments: argparse.Namespace) -> Answer:
     from reports.deployment.templates import write_stage_files
 
     workspace = workspace_of(arguments)
+    if arguments.candidates is not None:
+        return _batch_packets(arguments)
     written = [workspace.relative(path) for path in write_stage_files(workspace, arguments.tag, arguments.stage)]
     options = " --candidate FILE --owner NAME" if arguments.stage == "s0" else ""
     command = f"pytest gates/{arguments.stage}{options} --decision-tag {arguments.tag}{place_of(arguments)}"
     lines = [
         *(f"written  {path}" for path in written),
         "now      write what they ask for; a run with unwritten parts is refused",
+        f"next     {command}",
+    ]
+    return {"schema": 1, "written": written, "next_command": command}, lines, 0
+
+
+def _batch_packets(arguments: argparse.Namespace) -> Answer:
+    """Write the text of a batch, or from it the packets of its tags."""
+    from reports.run.batch_packet import write_batch_packets
+
+    workspace, tag, stage, pattern = workspace_of(arguments), arguments.tag, arguments.stage, arguments.candidates
+    found = write_batch_packets(workspace, tag, stage, pattern, Path.cwd())
+    place, quoted = place_of(arguments), shlex.quote(pattern)
+    owner = " --owner NAME" if stage == "s0" else ""
+    again = f"stagegate packet {tag} {stage} --candidates {quoted}{place}"
+    run = f"pytest gates/{stage} --candidates {quoted} --decision-tag-prefix {tag}{owner}{place}"
+    command = run if found.template is None else again
+    written = [workspace.relative(path) for path in (found.template, *found.written) if path is not None]
+    lines = [
+        *(f"written  {path}" for path in written),
+        *(f"kept     {workspace.relative(path)}" for path in found.kept),
+        *([] if found.template is None else ["now      write its four parts, once for all candidates of the batch"]),
         f"next     {command}",
     ]
     return {"schema": 1, "written": written, "next_command": command}, lines, 0
