@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from reports.desk.standing import CLOSED, state_of
+from reports.desk.book import CLOSED, state_of
 from reports.pack.markdown import report_markdown
 from reports.pages.reading import current
 from reports.pages.report_page import fault_page, report_page
