@@ -1,151 +1,151 @@
-"""Why did a tag end as it did? Stage by stage, from the report json files that the registry names."""
+"""Why did a tag end as it did? What failed, where, by how much, what changed since the tag it supersedes, what would have to be true to pass."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from reports.desk.book import CLOSED, state_of
+from reports.criteria.rerun import Change, changes
+from reports.desk.account import StageAccount, account_of, entries, number, read_report
+from reports.desk.book import CLOSED, Book, state_of
 from reports.record.chain import Row
-from reports.record.durable import load_json, read_regular
+from reports.record.durable import is_there, load_json, read_regular
 from reports.record.errors import RecordError
-from reports.record.workspace import Workspace
-from reports.verification.report_check import contradictions
+from reports.record.workspace import Workspace, check_tag
 from reports.verification.verify import dead_runs
 
-PASSED: Final = ("passed", "absent")
-
 
 @dataclass(frozen=True, slots=True)
-class CellAccount:
-    """One cell of one gate as its report has it."""
+class Moved:
+    """A hard cell that did not pass under the superseded tag, and what it measures now; None where it has not been measured (again)."""
 
     gate: str
-    level: str
     cell: str
+    before: float | None
+    now: float | None
     outcome: str
-    measured: float | None
-    relation: str
-    bound: float | None
-    margin: float | None
-    unit: str
-    n_obs: int | None
-    note: str
-
-    def __str__(self) -> str:
-        where = "" if self.cell == "-" else f" [{self.cell}]"
-        measured = f"measured {self.measured:.6g}" if self.measured is not None else "not measured"
-        required = f", required {self.relation} {self.bound:.6g}" if self.bound is not None else ""
-        margin = f", margin {self.margin:+.4g}" if self.margin is not None else ""
-        count = f" (n = {self.n_obs})" if self.n_obs is not None else ""
-        return f"{self.gate}{where}: {measured}{required}{margin} {self.unit}{count}" + (
-            f": {self.note}" if self.note else ""
-        )
 
 
 @dataclass(frozen=True, slots=True)
-class StageAccount:
-    """One run of one stage.
+class Succession:
+    """What stands between a tag and the one it supersedes. fault: why it could not be computed; empty when it was."""
 
-    failing: the cells that decided against it. messages: what is no cell's fault, such as a worker that did not come back. diagnostics: cells
-    beyond their bound that decide nothing. absent: cells whose input was declared absent. weakest: the hard cell nearest to its bound.
-    """
-
-    stage: str
-    state: str
-    official: bool
-    run_id: str
-    utc: str
-    report: str
-    failing: tuple[CellAccount, ...]
-    messages: tuple[str, ...]
-    diagnostics: tuple[CellAccount, ...]
-    absent: tuple[CellAccount, ...]
-    weakest: CellAccount | None
+    supersedes: str
+    ended: str
+    root_cause: str
+    changes: tuple[Change, ...]
+    moved: tuple[Moved, ...]
+    fault: str
 
 
-def explain(workspace: Workspace, rows: Sequence[Row], tag: str) -> tuple[StageAccount, ...]:
-    """Every run of a tag, in the order of the registry. RecordError when the registry has no such tag."""
-    mine = [row for row in rows if row["decision_tag"] == tag]
-    if not mine:
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One tag, for one page."""
+
+    tag: str
+    candidate: str
+    family: str
+    owner: str
+    runs: tuple[StageAccount, ...]
+    succession: Succession | None
+    superseded_by: str
+    revoked: str
+
+
+def explain(workspace: Workspace, rows: Sequence[Row], tag: str) -> Explanation:
+    """Every run of a tag in the order of the registry, and what came before it. RecordError when the registry has no such tag."""
+    book = Book.of(rows)
+    if tag not in book.tags:
         raise RecordError(
             f"tag {tag} has no row", where=str(workspace.registry), remedy="name a tag that `stagegate status` lists"
         )
-    closed = {row["run_id"]: row for row in mine if row["event"] in CLOSED}
     dead = dead_runs(workspace, rows)
-    return tuple(_account(workspace, closed.get(row["run_id"], row), dead) for row in mine if row["event"] == "STARTED")
-
-
-def _account(workspace: Workspace, row: Row, dead: frozenset[str]) -> StageAccount:
-    report, messages = _read_report(workspace, row)
-    cells = tuple(_cells(report))
-    failing = tuple(cell for cell in cells if cell.level == "hard" and cell.outcome not in PASSED)
-    weakest = report.get("weakest")
-    name = (weakest.get("gate"), weakest.get("cell")) if isinstance(weakest, dict) else ()
-    return StageAccount(
-        stage=row["stage"],
-        state=state_of(row, dead),
-        official=row["official"] == "true",
-        run_id=row["run_id"],
-        utc=row["utc"],
-        report=row["report"],
-        failing=failing,
-        messages=(*messages, *_other_failures(report, {(cell.gate, cell.cell) for cell in failing})),
-        diagnostics=tuple(cell for cell in cells if cell.level != "hard" and cell.outcome not in PASSED),
-        absent=tuple(cell for cell in cells if cell.outcome == "absent"),
-        weakest=next((cell for cell in cells if (cell.gate, cell.cell) == name), None),
+    runs = tuple(account_of(workspace, row, dead) for row in last_rows(book.tags[tag]))
+    first = book.tags[tag][0]
+    revoked = book.revoked.get(tag)
+    return Explanation(
+        tag=tag,
+        candidate=first["candidate"],
+        family=first["family"],
+        owner=first["owner"],
+        runs=runs,
+        succession=_succession(workspace, book, tag, dead) if first["supersedes"] else None,
+        superseded_by=book.heirs.get(tag, ""),
+        revoked=revoked["detail"] if revoked else "",
     )
 
 
-def _other_failures(report: Mapping[str, Any], told: set[tuple[str, str]]) -> Iterator[str]:
-    """Messages of the report that belong to no failing cell."""
-    listed = report.get("failures")
-    for entry in listed if isinstance(listed, list) else ():
-        if isinstance(entry, dict) and (entry.get("gate"), entry.get("cell")) not in told:
-            yield str(entry.get("message", ""))
+def last_rows(rows: Sequence[Row]) -> list[Row]:
+    """The last row of each run of a tag: what closed it, or its STARTED row."""
+    closed = {row["run_id"]: row for row in rows if row["event"] in CLOSED}
+    return [closed.get(row["run_id"], row) for row in rows if row["event"] == "STARTED"]
 
 
-def _read_report(workspace: Workspace, row: Row) -> tuple[Mapping[str, Any], list[str]]:
-    """The report of a row, and what keeps it from being read; a run that was ABANDONED says why in its row."""
-    if row["event"] != "FINISHED":
-        return {}, [row["detail"]] if row["detail"] else []
+def _succession(workspace: Workspace, book: Book, tag: str, dead: frozenset[str]) -> Succession:
+    first = book.tags[tag][0]
+    old = first["supersedes"]
+    if old not in book.tags:
+        return Succession(old, "", first["root_cause"], (), (), f"tag {old} has no row")
+    found, fault = _changes(workspace, book, old, tag)
+    moved = tuple(_moved(workspace, book, old, tag))
+    return Succession(old, state_of(book.last(old), dead), first["root_cause"], found, moved, fault)
+
+
+def _changes(workspace: Workspace, book: Book, old: str, new: str) -> tuple[tuple[Change, ...], str]:
+    """What differs between the freezes of two tags, package by package where their packs are there."""
     try:
-        report = load_json(read_regular(workspace.root / row["report"]), row["report"])
+        before, after = (_freeze(workspace, tag) for tag in (old, new))
+        found = changes(before, after)
     except RecordError as error:
-        return {}, [f"the report {error.what}; run `stagegate verify`"]
-    strange = [f"the report contradicts itself: {fault}; run `stagegate verify`" for fault in contradictions(report)][
-        :1
-    ]
-    return (report, strange) if isinstance(report, dict) else ({}, strange)
+        return (), error.what
+    except (KeyError, TypeError) as error:
+        return (), f"a freeze is not what s0 writes: {error}"
+    packages = tuple(_package_changes(*(_packages(workspace, book.last(tag)) for tag in (old, new))))
+    return (*found, *packages), ""
 
 
-def _cells(report: Mapping[str, Any]) -> Iterator[CellAccount]:
-    gates = report.get("gates")
+def _freeze(workspace: Workspace, tag: str) -> Mapping[str, Any]:
+    path = workspace.freeze(check_tag(tag))
+    record = load_json(read_regular(path), workspace.relative(path))
+    if not isinstance(record, dict):
+        raise RecordError(f"the freeze of {tag} is no JSON object", where=workspace.relative(path))
+    return record
+
+
+def _packages(workspace: Workspace, row: Row) -> Mapping[str, str]:
+    """What was installed when a run finished; empty where its pack does not say."""
+    path = (workspace.root / row["report"]).parent / "environment.json"
+    if not row["report"] or not is_there(path):
+        return {}
+    try:
+        record = load_json(read_regular(path), str(path))
+    except RecordError:
+        return {}
+    packages = record.get("packages") if isinstance(record, dict) else None
+    return packages if isinstance(packages, dict) else {}
+
+
+def _package_changes(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[Change]:
+    for name in sorted({*before, *after}) if before and after else ():
+        if before.get(name) != after.get(name):
+            yield Change("environment", name, before.get(name, "absent"), after.get(name, "absent"))
+
+
+def _moved(workspace: Workspace, book: Book, old: str, new: str) -> Iterator[Moved]:
+    """The cells that stopped the old tag, by what the new tag measures."""
+    now = {key: cell for row in last_rows(book.tags[new]) for key, cell in _cells(workspace, row)}
+    for key, cell in _cells(workspace, book.last(old), failing=True):
+        again = now.get(key, {})
+        yield Moved(*key, number(cell.get("measured")), number(again.get("measured")), str(again.get("outcome", "")))
+
+
+def _cells(
+    workspace: Workspace, row: Row, *, failing: bool = False
+) -> Iterator[tuple[tuple[str, str], Mapping[str, Any]]]:
+    """(gate, cell id) -> cell of a run's hard gates."""
+    gates = read_report(workspace, row)[0].get("gates")
     for key, gate in gates.items() if isinstance(gates, dict) else ():
-        listed = gate.get("cells") if isinstance(gate, dict) else None
-        for cell in listed if isinstance(listed, list) else ():
-            if isinstance(cell, dict):
-                yield _cell(key, str(gate.get("level", "hard")), cell)
-
-
-def _cell(gate: str, level: str, cell: Mapping[str, Any]) -> CellAccount:
-    n_obs = _number(cell.get("n_obs"))
-    return CellAccount(
-        gate=gate,
-        level=level,
-        cell=str(cell.get("id", "-")),
-        outcome=str(cell.get("outcome")),
-        measured=_number(cell.get("measured")),
-        relation=str(cell.get("relation", "")),
-        bound=_number(cell.get("bound")),
-        margin=_number(cell.get("margin")),
-        unit=str(cell.get("unit", "")),
-        n_obs=None if n_obs is None else int(n_obs),
-        note=str(cell.get("note") or ""),
-    )
-
-
-def _number(value: object) -> float | None:
-    """A number as it stands in JSON; None for anything else."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        for cell in entries(gate, "cells") if isinstance(gate, dict) and gate.get("level") == "hard" else ():
+            if not failing or cell.get("outcome") in ("failed", "missing"):
+                yield (key, str(cell.get("id", "-"))), cell

@@ -95,7 +95,8 @@ def _before(workspace: Workspace, book: Book, last: Row, stage: str, at: datetim
     """What stands between a PASS and the start of the next stage."""
     tag = last["decision_tag"]
     if stage == "s4":
-        signoff = signoff_among(workspace, book.rows, tag, at)
+        signed = any(row["event"] == "SIGNED" for row in book.tags[tag])
+        signoff = signoff_among(workspace, book.rows if signed else book.tags[tag], tag, at)
         if not signoff.complete:
             return f"signatures: {signoff.note}", f"stagegate sign {tag} --role ROLE --key KEY"
     try:

@@ -87,8 +87,10 @@ def record_stage(
     family: str = "momentum",
     freeze_sha256: str = HASH,
     files: Mapping[str, bytes] = MappingProxyType({}),
+    root_cause: str = "",
+    said: Mapping[str, Any] = MappingProxyType({}),
 ) -> Row:
-    """STARTED row, pack (with `files` besides) and FINISHED row of one stage; returns the FINISHED row."""
+    """STARTED row, pack (with `files` besides, and in its report what is `said`) and FINISHED row of one stage; returns the FINISHED row."""
     registry = Registry(workspace.root)
     run_id = f"run-{tag}-{stage}-{len(registry.rows())}"
     row = {
@@ -100,6 +102,7 @@ def record_stage(
         "owner": owner,
     }
     row |= {"official": "true" if official else "false", "freeze_sha256": freeze_sha256, "supersedes": supersedes}
+    row |= {"root_cause": root_cause}
     started = registry.claim(row)
     pack = workspace.gate_results / f"{STAGES[stage]}_20260101T00{started.seq:04d}Z"
     stem = f"{STAGES[stage]}_report"
@@ -129,6 +132,7 @@ def record_stage(
         "failures": failures,
         "artifacts": [],
         "registry": {"seq": started.seq, "prev_hash": started["prev_hash"]},
+        **said,
     }
     manifest = write_pack(pack, {f"{stem}.json": dump_json(report), f"{stem}.md": b"# report\n", **files})
     finished = {

@@ -1,4 +1,4 @@
-"""Commands that say where tags stand and why; they read, never write."""
+"""Commands that say where tags stand. They read; handoff alone writes, a page that is made anew each time."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 from reports.desk.command_line import REFUSED, STAGE_CHOICES, Answer, CommandLine, place_of, workspace_of
 
 if TYPE_CHECKING:
-    from reports.desk.explain import CellAccount, StageAccount
     from reports.desk.leaderboard import Placing
     from reports.desk.standing import TagStanding
 
 
 def add_commands(line: CommandLine) -> None:
-    """status, explain, report, leaderboard."""
+    """status, report, leaderboard, handoff."""
     line.add("status", status, "where every tag stands, what it waits for, what to type next")
-    line.add_tagged("explain", explain_tag, "stage by stage, what failed and by how much")
     report = line.add_tagged("report", show_report, "a run's report: as a page, as markdown or as json")
     report.add_argument(
         "--stage", choices=STAGE_CHOICES, help="the last run of this stage (default: the tag's last run)"
@@ -28,6 +26,9 @@ def add_commands(line: CommandLine) -> None:
     )
     line.add("leaderboard", show_leaderboard, "tags by the margin of their weakest hard gate").add_argument(
         "--stage", choices=STAGE_CHOICES, default="s3", help="the stage that is compared (default: s3)"
+    )
+    line.add(
+        "handoff", write_handoff_page, "write docs/production_research/HANDOFF.md: enough for a colleague to go on"
     )
 
 
@@ -54,8 +55,6 @@ def standing_lines(tag: TagStanding) -> list[str]:
     lines += [f"    waits for   {tag.waits_for}"]
     return lines + ([f"    next        {tag.next_command}"] if tag.next_command else [])
 
-
-def explain_tag(arguments: argparse.Namespace) -> Answer:
     """Say what failed, stage by stage."""
     from reports.desk.explain import explain
     from reports.record.registry import Registry
@@ -103,6 +102,19 @@ def show_leaderboard(arguments: argparse.Namespace) -> Answer:
     found = leaderboard(Registry(workspace_of(arguments).root).rows(), arguments.stage)
     placed = {"schema": 1, "stage": arguments.stage, "placings": [asdict(placing) for placing in found]}
     return placed, leaderboard_lines(found) if found else [f"no tag has finished {arguments.stage}"], 0
+
+
+def write_handoff_page(arguments: argparse.Namespace) -> Answer:
+    """Hand over what is in flight."""
+    from reports.desk.handoff import handoff, write_handoff
+    from reports.record.clock import utc_now
+    from reports.record.registry import Registry
+
+    workspace, place = workspace_of(arguments), place_of(arguments)
+    found = handoff(workspace, Registry(workspace.root).rows(), utc_now(), place)
+    path = workspace.relative(write_handoff(workspace, found, place))
+    counts = f"{len(found.in_flight)} tags in flight, {len(found.follow_ups)} open follow-ups, {found.rows} rows"
+    return {"schema": 1, "written": path, **asdict(found)}, [f"written  {path}", f"         {counts}"], 0
 
 
 def leaderboard_lines(placings: Sequence[Placing]) -> list[str]:
