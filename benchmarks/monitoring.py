@@ -156,6 +156,35 @@ def stated_rate(truth: Truth, n_years: int, seed: int) -> Rate:
     return rate(fired, n_years)
 
 
+def markdown(figures: dict[str, Any]) -> str:
+    """The figures as the tables of docs/monitoring.md."""
+    truths = [name for name in figures if name != "settings"]
+    lines = ["| truth | false alarms of the CUSUM in a first year, reference known |", "|---|---|"]
+    lines += [f"| {name} | {_share(figures[name]['stated CUSUM'])} |" for name in truths]
+    head = "| metric | " + " | ".join(truths) + " |"
+    dashes = "|---|" + "---|" * len(truths)
+    rows = {name: {row["metric"]: row for row in figures[name]["triggers"]} for name in truths}
+    lines += ["", "False alarms in a year without a change:", "", head, dashes]
+    for metric in METRICS:
+        cells = [_share(rows[name][metric]["false_alarms"]) for name in truths]
+        lines.append(f"| `{metric}` | " + " | ".join(cells) + " |")
+    lines += ["", "Median days until the change is noticed, and the share noticed within two years:", ""]
+    lines += ["| metric | change | " + " | ".join(truths) + " |", "|---|---|" + "---|" * len(truths)]
+    for metric in METRICS:
+        cells = [_speed(rows[name][metric]) for name in truths]
+        lines.append(f"| `{metric}` | {CHANGES[metric].name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _share(found: dict[str, Any]) -> str:
+    return f"{100 * found['share']:.1f} % ({100 * found['lower']:.1f} .. {100 * found['upper']:.1f})"
+
+
+def _speed(row: dict[str, Any]) -> str:
+    days = "more than 504" if row["median_days"] is None else f"{row['median_days']:.0f}"
+    return f"{days}, {100 * row['detected']['share']:.0f} %"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the campaign and write its figures; 0."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.monitoring", description=__doc__.partition("\n")[0])
@@ -175,6 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         }
         print(f"{shocks}, Sharpe {sharpe:g}: done", flush=True)
     given.out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    print(markdown(figures), end="")
     return 0
 
 

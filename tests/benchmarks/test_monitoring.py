@@ -43,9 +43,13 @@ def test_every_metric_has_a_trigger_and_a_behaviour() -> None:
     assert all(row.false_alarms.trials == row.detected.trials == 3 for row in rows.values())
 
 
-def test_the_command_writes_its_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_writes_its_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(monitoring, "TRUTHS", (("normal", 3.0),))
     assert main(["--records", "1", "--stated", "20", "--out", str(tmp_path / "figures.json")]) == 0
     found = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
     assert found["settings"]["records"] == 1
     assert len(found["normal, Sharpe 3"]["triggers"]) == len(METRICS)
+    shown = capsys.readouterr().out
+    assert all(shown.count(f"| `{metric}` |") == 2 for metric in METRICS)
