@@ -55,34 +55,6 @@ def standing_lines(tag: TagStanding) -> list[str]:
     lines += [f"    waits for   {tag.waits_for}"]
     return lines + ([f"    next        {tag.next_command}"] if tag.next_command else [])
 
-    """Say what failed, stage by stage."""
-    from reports.desk.explain import explain
-    from reports.record.registry import Registry
-
-    workspace = workspace_of(arguments)
-    found = explain(workspace, Registry(workspace.root).rows(), arguments.tag)
-    return (
-        {"schema": 1, "runs": [asdict(run) for run in found]},
-        [line for run in found for line in account_lines(run)],
-        0,
-    )
-
-
-def account_lines(run: StageAccount) -> list[str]:
-    """One run of an explanation."""
-    lines = [f"{run.stage} {run.state}{'' if run.official else ' (unofficial)'}  run {run.run_id}, {run.utc}"]
-
-    def add(label: str, items: Sequence[str | CellAccount]) -> None:
-        lines.extend(f"    {label if number == 0 else '':<11} {item}" for number, item in enumerate(items))
-
-    add("failed", run.failing)
-    add("besides", run.messages)
-    add("diagnostic", run.diagnostics)
-    add("absent", run.absent)
-    add("weakest", [run.weakest] if run.weakest and not run.failing else [])
-    add("report", [run.report] if run.report else [])
-    return lines
-
 
 def show_report(arguments: argparse.Namespace) -> Answer:
     """Show the report of a run; exit 4 when there is none to show, with a page that says why."""
