@@ -1,18 +1,25 @@
 """Wiring only: options to a request or a rehearsal, and the fixtures by whose names gates read as finance."""
 
-# ruff: noqa: E402 - the number of threads is settled before anything imports numpy
+# ruff: noqa: E402 - bytecode goes before a module of ours is read, and the number of threads is settled before anything imports numpy
 
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent
+if any(argument.startswith("--decision-tag") for argument in sys.argv):
+    # cached bytecode is in no commit, and Python would run it in place of the source that is
+    for _folder in ("engines", "fixtures", "gates", "reports"):
+        for _cached in (REPOSITORY / _folder).rglob("*.pyc"):
+            _cached.unlink(missing_ok=True)
 
 from reports.run.child import RUN_VARIABLE, one_thread_a_process
 
 one_thread_a_process(os.environ)
 
-import sys
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -33,16 +40,13 @@ from reports.run.session import sessions_of
 
 pytest_plugins = ("reports.run.plugin",)
 
-REPOSITORY = Path(__file__).resolve().parent
 DEMO_CANDIDATE = REPOSITORY / "fixtures" / "demo" / "candidate.toml"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """A monitoring goes to its command, a tagged run to the supervisor; everything else is ordinary pytest."""
-    if RUN_VARIABLE in os.environ:
-        return None
-    if config.getoption("--live") is not None:
+    if config.getoption("--live") is not None and RUN_VARIABLE not in os.environ:
         return _monitor(config)
     if not is_recorded(config):
         return None

@@ -13,7 +13,7 @@ A label formed inside the training window ends inside it, because the panel ends
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from engines.digest import sha256_json
 from engines.errors import CandidateError, SignalError
-from engines.signals import STATE, State, call_signal, user_module
+from engines.signal_process import Call, call_apart, read_user_file
+from engines.signals import STATE, State
 
 if TYPE_CHECKING:
     from engines.candidate import Candidate, Variant
@@ -52,27 +53,22 @@ class Refit:
     scored: tuple[int, int]
 
 
-def fit_function(candidate: Candidate) -> Callable[..., object] | None:
-    """The `fit` of the user's signal file; None when the file has none, or the signal is built in.
+def has_fit(candidate: Candidate) -> bool:
+    """Whether the user's signal file binds a `fit` besides its score; never for a built-in signal.
 
-    Raises SignalError when the file cannot be loaded, its `fit` is no function, or a parameter would hide the state.
+    Raises SignalError when the file cannot be read, or a parameter would hide the state.
     """
-    fit = getattr(user_module(candidate), FIT, None)
-    if fit is None or candidate.signal.function.partition(":")[2] == FIT:
-        return None
-    if not callable(fit):
-        raise SignalError(
-            f"{FIT} beside {candidate.signal.function} is a {type(fit).__name__}, expected a function",
-            where="signal.function",
-            remedy=f"define {FIT}(panel, **parameters), or call it something else",
-        )
+    if candidate.signal_file is None or candidate.signal.function.partition(":")[2] == FIT:
+        return False
+    if FIT not in read_user_file(candidate.signal_file).bound:
+        return False
     if STATE in candidate.signal.parameters:
         raise SignalError(
             f"a parameter is named {STATE!r}, as which the score gets what {FIT} learnt",
             where=f"signal.parameters.{STATE}",
             remedy="call the parameter something else",
         )
-    return fit  # type: ignore[no-any-return]
+    return True
 
 
 def first_refit_row(candidate: Candidate) -> int:
@@ -124,19 +120,20 @@ def fit_state(panel: Panel, candidate: Candidate, variant: Variant, refit: Refit
     Raises SignalError, naming the function and the remedy, when it raises, writes into the panel, or returns anything but a dict of numbers and numeric
     arrays with at least one finite number.
     """
-    fit = fit_function(candidate)
-    if fit is None:
+    if candidate.signal_file is None or not has_fit(candidate):
         raise SignalError(
             f"there is no {FIT} beside {candidate.signal.function}",
             where="signal.function",
             remedy=f"define {FIT}(panel, **parameters) in its file",
         )
     what = f"{FIT} beside {candidate.signal.function}"
-    found = call_signal(fit, what, variant.label, training_panel(panel, refit.train), **variant.parameters)
-    return _checked_state(found, what, variant.label)
+    call = Call(read_user_file(candidate.signal_file), FIT, "fit", what, variant.label, variant.parameters)
+    return checked_state(call_apart(call, training_panel(panel, refit.train)), what, variant.label)
 
 
-def _checked_state(found: object, what: str, label: str) -> State:
+def checked_state(found: object, what: str, label: str) -> State:
+    """What a fit returned as read-only arrays by name, or SignalError saying which part of its contract it breaks."""
+
     def broken(fault: str) -> SignalError:
         return SignalError(
             f"{what} {fault}",

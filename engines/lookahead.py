@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engines.errors import SignalError
 from engines.fitting import Refit, fit_state
 from engines.portfolio import mean_of_last, target_weights, targets_held
-from engines.signals import State, score, user_module
+from engines.signals import State, score
 from engines.universe import build_universe
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def truncation_difference(study: Study, *, seed: int, n_cuts: int = CUTS) -> Tru
 
     At each cut the panel is what a file that ends there would give, without any knowledge of later delistings; all its dates are compared. The variants
     take turns over the cuts. A number that appears or disappears counts as a difference of 1, and so does a signal that cannot be computed without the
-    rest of the file. A user's file is executed anew for each cut, so that it cannot remember the whole panel. Of a fitted signal the state in force at
+    rest of the file. A user's function is called in a process that was never given the whole panel. Of a fitted signal the state in force at
     the cut is fitted anew on the cut panel, which holds its whole training window; states before it have theirs from the same rows by construction.
     """
     return _difference(study, seed, n_cuts, score)
@@ -123,7 +123,6 @@ def _difference(study: Study, seed: int, n_cuts: int, scoring: Scoring) -> Trunc
     for turn, cut in enumerate(cuts):
         variant = variants[turn % len(variants)]
         known = panel.as_known_at(cut + 1)
-        _forget_other_panels(candidate)
         try:
             part = decide(
                 known, candidate, variant, first, scoring, _as_known(states[variant.label], known, study, variant)
@@ -134,13 +133,6 @@ def _difference(study: Study, seed: int, n_cuts: int, scoring: Scoring) -> Trunc
         found.append(_compare(part, whole[variant.label], cut, first, candidate))
     largest = np.max(found, axis=0).tolist() if found else [float("nan")] * 4
     return TruncationDifference(cuts, *largest)
-
-
-def _forget_other_panels(candidate: Candidate) -> None:
-    """Execute the user's file again: what it remembers of the whole panel, in a cache say, would make the cut one agree with it."""
-    module = user_module(candidate)
-    if module is not None:
-        module.__spec__.loader.exec_module(module)
 
 
 def _as_known(states: States, known: Panel, study: Study, variant: Variant) -> States:

@@ -21,6 +21,7 @@ from engines.fitting import Refit, fit_state
 from engines.forward import forward_returns, universe_return
 from engines.ic import measured_ics
 from engines.liquidity import Liquidity, measure_liquidity
+from engines.signal_process import fingerprint, read_user_file
 from engines.signals import State, score
 from engines.universe import Universe, build_universe
 from engines.walk_forward import VariantRun
@@ -158,7 +159,7 @@ class Measurements:
         path = self.candidate.signal_file
         return self._key(
             function=self.candidate.signal.function,
-            source="" if path is None else sha256_file(path),
+            source="" if path is None else fingerprint(read_user_file(path)),
             parameters=dict(variant.parameters),
         )
 

@@ -1,27 +1,22 @@
 """The signal: built-in definitions, a user's own function, and the cross-sectional treatment both go through.
 
 A signal is a function score(panel, **parameters) -> (T, N) float64. NaN means no opinion; row t may use nothing later than close t.
-One that learns has a fit beside it and gets what that learnt as `state`; see engines.fitting.
+One that learns has a fit beside it and gets what that learnt as `state`; see engines.fitting. A user's own file is executed in a process of its own:
+see engines.signal_process.
 """
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path
-from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.digest import sha256_bytes, sha256_file
 from engines.errors import SignalError
 from engines.liquidity import close_returns, trailing_standard_deviation
 from engines.ranks import average_ranks
+from engines.signal_process import Call, call_apart, read_user_file
 from engines.universe import build_universe
 
 if TYPE_CHECKING:
@@ -116,13 +111,15 @@ def score(
 
 def raw_score(panel: Panel, candidate: Candidate, variant: Variant, state: State | None = None) -> NDArray[np.float64]:
     """What does the candidate's function return, once it is checked? (T, N) float64; see `score`. `state` is what its fit learnt, if it has one."""
-    function_name = candidate.signal.function
-    parameters = dict(variant.parameters)
-    if state is not None:
-        parameters[STATE] = {name: _number_or_array(value) for name, value in state.items()}
-    known = panel.as_known_at(panel.n_dates)
-    values = call_signal(signal_function(candidate), f"signal {function_name}", variant.label, known, **parameters)
-    return _checked(values, (panel.n_dates, panel.n_symbols), function_name, variant.label)
+    name = candidate.signal.function
+    known, what = panel.as_known_at(panel.n_dates), f"signal {name}"
+    if candidate.signal_file is None:
+        values: object = call_signal(_built_in(name), what, variant.label, known, **variant.parameters)
+    else:
+        file = read_user_file(candidate.signal_file)
+        called = Call(file, name.partition(":")[2], "score", what, variant.label, variant.parameters, state)
+        values = call_apart(called, known)["score"]
+    return checked_score(values, (panel.n_dates, panel.n_symbols), what, variant.label)
 
 
 def fitted_score(
@@ -150,32 +147,14 @@ def call_signal(
         ) from error
 
 
-def signal_function(candidate: Candidate) -> SignalFunction:
-    """Which function computes the signal? A built-in by name, or `name` of "file.py:name" beside the candidate file."""
-    name = candidate.signal.function
-    if candidate.signal_file is None:
-        if name not in BUILT_IN:
-            raise SignalError(
-                f"there is no built-in signal {name!r}",
-                where="signal.function",
-                remedy=f'use one of {", ".join(sorted(BUILT_IN))}, or "file.py:function" beside the candidate file',
-            )
-        return BUILT_IN[name]
-    file_name, _, function_name = name.partition(":")
-    function = getattr(user_module(candidate), function_name, None)
-    if not callable(function):
+def _built_in(name: str) -> SignalFunction:
+    if name not in BUILT_IN:
         raise SignalError(
-            f"{file_name} defines no function {function_name!r}",
+            f"there is no built-in signal {name!r}",
             where="signal.function",
-            remedy=f"define {function_name}(panel, **parameters) in {file_name}",
+            remedy=f'use one of {", ".join(sorted(BUILT_IN))}, or "file.py:function" beside the candidate file',
         )
-    return function  # type: ignore[no-any-return]
-
-
-def user_module(candidate: Candidate) -> Any:
-    """The user's signal file as a module, executed once per content; None for a built-in signal. SignalError when it cannot be loaded."""
-    path = candidate.signal_file
-    return None if path is None else _load_module(path, _file_digest(path))
+    return BUILT_IN[name]
 
 
 def winsorise(values: NDArray[np.float64], fraction: float) -> NDArray[np.float64]:
@@ -270,11 +249,11 @@ def _declared(values: NDArray[Any] | None, name: str) -> NDArray[Any]:
     return values
 
 
-def _checked(values: object, shape: tuple[int, int], function_name: str, label: str) -> NDArray[np.float64]:
+def checked_score(values: object, shape: tuple[int, ...], what: str, label: str) -> NDArray[np.float64]:
     """The returned array as float64, or SignalError saying which part of the contract it breaks."""
 
-    def broken(what: str, remedy: str) -> SignalError:
-        return SignalError(f"signal {function_name} {what}", where=label, remedy=remedy)
+    def broken(fault: str, remedy: str) -> SignalError:
+        return SignalError(f"{what} {fault}", where=label, remedy=remedy)
 
     if not isinstance(values, np.ndarray):
         raise broken(
@@ -295,7 +274,7 @@ def _checked(values: object, shape: tuple[int, int], function_name: str, label: 
     return values.astype(np.float64, copy=False)
 
 
-def _number_or_array(value: NDArray[Any]) -> Any:
+def number_or_array(value: NDArray[Any]) -> Any:
     """A 0-d array as the built-in number it holds."""
     return value.item() if value.ndim == 0 else value
 
@@ -324,45 +303,3 @@ def _too_short(function_name: str, lookback_days: int, least: int) -> SignalErro
         where="signal.parameters.lookback_days",
         remedy=f"give at least {least} trading days",
     )
-
-
-def _file_digest(path: Path) -> str:
-    try:
-        return sha256_file(path)
-    except OSError as error:
-        raise SignalError(
-            f"{path.name} cannot be read: {error.strerror}",
-            where="signal.function",
-            remedy="put the file beside the candidate file",
-        ) from error
-
-
-class _SourceLoader(importlib.machinery.SourceFileLoader):
-    """Compiles the source as it lies: cached bytecode is taken by time and size, and an edit within a second has both."""
-
-    def get_code(self, fullname: str) -> CodeType:
-        """The code of the file's present bytes."""
-        return self.source_to_code(self.get_data(self.path), self.path)
-
-
-@lru_cache(maxsize=8)
-def _load_module(path: Path, digest: str) -> Any:
-    """Execute the user's file once per content, as a module under a name no import can collide with."""
-    name = f"candidate_signal_{sha256_bytes(f'{path}:{digest}'.encode())[:16]}"
-    spec = importlib.util.spec_from_file_location(name, path, loader=_SourceLoader(name, str(path)))
-    if spec is None or spec.loader is None:
-        raise SignalError(
-            f"{path.name} is not a Python file", where="signal.function", remedy="name a file that ends in .py"
-        )
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and annotations inside the file look their module up
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise SignalError(
-            f"{path.name} cannot be imported: {type(error).__name__}: {error}",
-            where="signal.function",
-            remedy="import the file by itself and mend what it raises; it may use installed packages, not its neighbours",
-        ) from error
-    return module

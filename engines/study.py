@@ -16,7 +16,7 @@ from engines.backtest import Backtest
 from engines.candidate import Candidate, Variant
 from engines.costs import TRADING_DAYS_PER_YEAR
 from engines.errors import CandidateError, DataError, SignalError
-from engines.fitting import Refit, fit_function, plan_refits
+from engines.fitting import Refit, has_fit, plan_refits
 from engines.ic import Placebo, coverage, non_overlapping, placebo
 from engines.measurements import Measurements, Scenario, engines_sha256
 from engines.panel import load_panel
@@ -148,7 +148,7 @@ class Study:
     @cached_property
     def is_fitted(self) -> bool:
         """Whether the signal has a fit beside its score; see engines.fitting."""
-        return fit_function(self.candidate) is not None
+        return has_fit(self.candidate)
 
     @cached_property
     def windows(self) -> tuple[Window, ...]:

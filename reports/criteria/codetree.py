@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -45,6 +46,29 @@ def inspect_code(repository: Path) -> CodeTree:
     return CodeTree(f"git:{commit}", _hash_lines(lines), _hash_lines(gates), _dirt(repository, set(tracked)))
 
 
+Imprint = tuple[int, int, int, int]
+"""Device, inode, size and time of the last change (ns, set by the system alone) of a file."""
+
+
+def imprints(paths: Iterable[Path]) -> dict[Path, Imprint | None]:
+    """What the file system says of each path itself, links not followed; None where there is nothing."""
+    found: dict[Path, Imprint | None] = {}
+    for path in paths:
+        try:
+            status = path.lstat()
+        except OSError:
+            found[path] = None
+        else:
+            found[path] = (status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns)
+    return found
+
+
+def code_files(repository: Path) -> tuple[Path, ...]:
+    """Every tracked file outside the record folders."""
+    tracked = _git(repository, "ls-files", "-z").split("\0")
+    return tuple(repository / path for path in sorted(tracked) if path and not _is_record(path))
+
+
 def code_as_it_is(repository: Path) -> CodeTree:
     """The code tree, however dirty; a named stand-in where there is no git, which only a rehearsal accepts."""
     try:
@@ -69,18 +93,13 @@ def _is_record(path: str) -> bool:
 
 def _dirt(repository: Path, tracked: set[str]) -> tuple[str, ...]:
     """What git calls modified or untracked, plus what it was told to overlook: importable files, other bytes, links in place of code."""
-    entries = [
-        entry
-        for entry in _git(repository, "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames").split(
-            "\0"
-        )
-        if entry
-    ]
+    status = _git(repository, "status", "--porcelain", "-z", "--untracked-files=no", "--no-renames").split("\0")
     dirty = [
         f"{_WORDS.get(entry[:2].strip()[:1], 'modified')}: {entry[3:]}"
-        for entry in entries
-        if not _is_record(entry[3:])
+        for entry in status
+        if entry and not _is_record(entry[3:])
     ]
+    dirty += [f"untracked: {path}" for path in _untracked(repository)]
     hidden = [
         f"ignored by git, yet importable: {path}"
         for path in _importable(repository)
@@ -90,6 +109,12 @@ def _dirt(repository: Path, tracked: set[str]) -> tuple[str, ...]:
     others = [f"differs from its commit: {path}" for path in _not_as_committed(repository) if path not in named]
     links = [f"a link in place of code: {path}" for path in sorted(tracked) if _is_code_link(repository, path)]
     return (*dirty, *hidden, *others, *links)
+
+
+def _untracked(repository: Path) -> list[str]:
+    """Files that git does not track and the committed .gitignore does not name, whatever an exclude file of the clone or of the user says."""
+    listed = _git(repository, "ls-files", "--others", "--exclude-per-directory=.gitignore", "-z").split("\0")
+    return [path for path in listed if path and not _is_record(path)]
 
 
 def _not_as_committed(repository: Path) -> list[str]:
@@ -120,7 +145,6 @@ def _is_code_link(repository: Path, path: str) -> bool:
 
 
 _WORDS: Final = {
-    "?": "untracked",
     "M": "modified",
     "A": "added, not committed",
     "D": "deleted",
@@ -144,12 +168,13 @@ def _git(repository: Path, *arguments: str) -> str:
         done = subprocess.run(command, capture_output=True, env=environment, check=True, timeout=60)
     except FileNotFoundError as error:
         raise RequestRefused(
-            "git is not installed, so the code cannot be pinned", remedy="install git (Debian package git)"
+            "git is not installed, so the code cannot be pinned: expected the git command, found none",
+            remedy="install git (Debian package git)",
         ) from error
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         said = (error.stderr or b"").decode(errors="replace").strip()
         raise RequestRefused(
-            f"the code is not a git checkout with a commit: {said or error}",
+            f"the code is not a git checkout with a commit: expected one, found: {said or error}",
             where=str(repository),
             remedy="run from a clone of the repository; without git a run is never official",
         ) from error

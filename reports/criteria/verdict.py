@@ -241,6 +241,8 @@ def _disagreements(returned: Returned) -> tuple[str, ...]:
     failed = any(outcome not in ("passed", "skipped") for outcome in saw.values())
     if returned.exit_status == 0 and failed:
         faults.append("the process ended with exit status 0 although a test did not pass")
+    if returned.exit_status == 1 and not failed:
+        faults.append("the process ended with exit status 1 although every test passed")
     return tuple(faults)
 
 

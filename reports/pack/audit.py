@@ -12,7 +12,7 @@ from engines.digest import sha256_bytes, sha256_file
 from reports.criteria.freeze import Freeze
 from reports.criteria.machine import Machine, installed_packages
 from reports.criteria.verdict import Verdict
-from reports.pack.artifacts import StageInputs, stage_artifacts
+from reports.pack.artifacts import StageInputs
 from reports.pack.figures import stage_figures
 from reports.pack.markdown import report_markdown
 from reports.pack.remediation import remediation
@@ -58,12 +58,17 @@ def report_stem(stage: str) -> str:
     return f"{STAGES[stage]}_report"
 
 
-def write_stage_files(partial: Path, stage: str, inputs: StageInputs) -> Exhibits:
-    """Write the freeze and what the stage must leave into `partial`: all that a verdict can be re-derived from; returns what the report shows."""
-    write_new(partial / "freeze.json", inputs.workspace.freeze(inputs.freeze.tag).read_bytes())
-    for name, data in stage_artifacts(stage, inputs).items():
+def write_freeze(partial: Path, workspace: Workspace, freeze: Freeze) -> None:
+    """Write the freeze's copy into `partial`; nothing where it is gone, which the verdict knows."""
+    frozen = workspace.freeze(freeze.tag)
+    if frozen.is_file():
+        write_new(partial / "freeze.json", frozen.read_bytes())
+
+
+def write_stage_files(partial: Path, files: Mapping[str, bytes]) -> None:
+    """Write what the stage must leave into `partial`: all that a verdict can be re-derived from."""
+    for name, data in files.items():
         write_new(partial / name, data)
-    return exhibits(stage, inputs)
 
 
 @dataclass(frozen=True, slots=True)

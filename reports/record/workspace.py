@@ -31,7 +31,7 @@ def check_tag(tag: str) -> str:
     if TAG_PATTERN.fullmatch(tag) and ".." not in tag and not tag.endswith("."):
         return tag
     raise RequestRefused(
-        f"decision tag {tag!r} is not a plain name",
+        f"decision tag {tag[:80]!r} is not a plain name: expected one, found other characters, none or too many",
         where="--decision-tag",
         remedy="use 1 to 64 of the ASCII letters, digits, '.', '_' and '-', starting with a letter or digit and without '..'",
     )
@@ -163,7 +163,7 @@ class Workspace:
             return DeskSettings.model_validate(tomllib.loads(self.settings_path.read_bytes().decode()))
         except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise RequestRefused(
-                f"stagegate.toml cannot be read: {error}",
+                f"stagegate.toml cannot be read: expected a TOML file or none, found: {error}",
                 where=str(self.settings_path),
                 remedy="mend it, or remove it for the defaults",
             ) from error
@@ -171,7 +171,7 @@ class Workspace:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
             raise RequestRefused(
-                f"stagegate.toml: {key}: {first['msg']}, found {first['input']!r}",
+                f"stagegate.toml: {key}: expected a known key and its type, found {first['input']!r}: {first['msg']}",
                 where=str(self.settings_path),
                 remedy="correct or remove the key; the keys are [workstation], [committee], [registry], [attestation] and [live_book] of docs/desk.md",
             ) from error

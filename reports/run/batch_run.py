@@ -42,7 +42,7 @@ from reports.run.supervisor import (
     conclude,
     gates_in_child,
     identity,
-    measure_runs,
+    measuring,
     open_run,
     opening_text,
     session_of,
@@ -157,11 +157,12 @@ def carry_all(runs: Sequence[Run], registry: Registry, terminal: TextIO) -> list
     folder = runs[0].entry.places.workspace.root / "runs" / "batches" / batch_id
     make_directory(folder)
     environment = write_run_file(runs, batch_id, folder)
-    child = gates_in_child(runs[0], environment, terminal, folder)
-    ends = divide(runs, folder, batch_id, child)
-    code = inspect_code(request.repository)
-    changed = [after_the_run(run, code) for run in runs]
-    measured = measure_runs(runs, environment)
+    with measuring(runs, environment, terminal) as measurement:
+        child = gates_in_child(runs[0], environment, terminal, folder)
+        ends = divide(runs, folder, batch_id, child)
+        code = inspect_code(request.repository)
+        changed = [after_the_run(run, child, code) for run in runs]
+        measured = measurement.results()
     concluded = []
     for run, end, changes, result in zip(runs, ends, changed, measured, strict=True):
         verdict, finished = conclude(run, end, changes, result, registry)

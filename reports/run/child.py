@@ -7,12 +7,15 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Final, TextIO
+from typing import TYPE_CHECKING, Final, TextIO
+
+if TYPE_CHECKING:
+    import psutil
 
 RUN_VARIABLE: Final = "STAGEGATE_RUN"
 """Names the run file that tells a gate session what to run on; set by the supervisor or by a rehearsal, for the workers too."""
@@ -41,12 +44,20 @@ INTERRUPTS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ESCAPES: Final = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 
 
+PR_SET_CHILD_SUBREAPER: Final = 36
+GRACE_SECONDS: Final = 3.0
+
+
 @dataclass(frozen=True, slots=True)
 class ChildRun:
-    """How the child ended: its exit status (negative: killed by that signal) and the signal that interrupted us, if any."""
+    """How the child ended: its exit status (negative: killed by that signal) and the signal that interrupted us, if any.
+
+    outlived: processes that it left behind, by name, which were then killed.
+    """
 
     exit_status: int
     interrupted_by: str | None
+    outlived: tuple[str, ...] = ()
 
 
 def child_environment(environ: Mapping[str, str], run_file: Path, threads_per_worker: int) -> dict[str, str]:
@@ -98,7 +109,7 @@ def run_child(
 
     SIGINT, SIGTERM and SIGHUP are passed on to the child's process group and remembered, so that an interrupted run is still recorded.
     """
-    with log.open("xb") as logfile, _forwarding() as interrupted:
+    with log.open("xb") as logfile, _forwarding() as interrupted, _adopting() as orphans:
         process = subprocess.Popen(
             command,
             cwd=repository,
@@ -116,7 +127,38 @@ def run_child(
             _show(terminal, chunk)
         process.stdout.close()
         status = process.wait()
-    return ChildRun(status, interrupted.name)
+        outlived = _end(orphans())
+    return ChildRun(status, interrupted.name, outlived)
+
+
+@contextmanager
+def _adopting() -> Iterator[Callable[[], list[psutil.Process]]]:
+    """Become the parent of whatever the child leaves behind (Linux only); the value says what that is by now."""
+    import ctypes
+
+    import psutil
+
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    mine = psutil.Process()
+    before = {process.pid for process in mine.children()}
+    yield lambda: [process for process in mine.children() if process.pid not in before]
+
+
+def _end(orphans: Sequence[psutil.Process]) -> tuple[str, ...]:
+    """Give processes a moment to end by themselves and kill those that do not; these by name."""
+    import psutil
+
+    _, alive = psutil.wait_procs(orphans, timeout=GRACE_SECONDS)
+    names = []
+    for process in alive:
+        try:
+            names.append(f"{process.name()} ({process.pid})")
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(alive, timeout=GRACE_SECONDS)
+    return tuple(names)
 
 
 def _show(terminal: TextIO, chunk: bytes) -> None:

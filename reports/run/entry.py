@@ -2,7 +2,7 @@
 
 Rules, in the order they are checked; each refusal names what was expected, what was found and what to do.
 
-1. The code that runs is the repository's, committed, with nothing modified, untracked or hidden beside it.
+1. The code that runs is the repository's, committed, with nothing modified, untracked or hidden beside it, and packages as they were installed.
 2. The registry verifies; the tag's stage is not spent, the tag not revoked, its predecessor an official PASS under the same freeze whose pack still holds.
 3. s0: owner and candidate are named, the tag is new, a candidate whose last tag did not pass names it, its root cause and a difference;
    the signal runs, and the file is long enough for the walk-forward. Later stages: nothing that the freeze pins has changed.
@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from engines.candidate import Candidate, load_candidate
 from engines.study import open_study
-from reports.criteria.codetree import CodeTree
+from reports.criteria.codetree import CodeTree, Imprint, code_files, imprints
 from reports.criteria.freeze import (
     REMEDY,
     Freeze,
@@ -63,6 +63,7 @@ class Entry:
     packet_text: str
     multipliers: tuple[float, ...]
     notes: tuple[str, ...]
+    imprints: Mapping[Path, Imprint | None]
 
 
 def check_entry(request: RunRequest, ground: Ground, moment: datetime) -> Entry:
@@ -96,6 +97,9 @@ def check_entry(request: RunRequest, ground: Ground, moment: datetime) -> Entry:
         text,
         multipliers,
         notes,
+        imprints(
+            (*code_files(request.repository), freeze.candidate_path(places), *input_files(candidate).values()),
+        ),
     )
 
 
@@ -106,20 +110,20 @@ def check_unspent(rows: Sequence[Row], request: RunRequest) -> None:
         if tag != request.tag:
             if tag.lower() == request.tag.lower():
                 raise RequestRefused(
-                    f"tag {tag} is in the registry and differs by case only",
+                    f"tag {request.tag} differs by case only from another: expected a tag of its own, found {tag} in registry row {row.seq}",
                     where="--decision-tag",
                     remedy="choose another tag",
                 )
             continue
         if row["event"] == "REVOKED":
             raise RequestRefused(
-                f"tag {tag} was revoked (registry row {row.seq})",
+                f"tag {tag} was revoked: expected a tag that stands, found REVOKED in registry row {row.seq}",
                 where="--decision-tag",
                 remedy="start a new tag from s0",
             )
         if row["event"] == "STARTED" and row["stage"] == request.stage and row["official"] == "true":
             raise RequestRefused(
-                f"{request.stage} of tag {tag} is spent (registry row {row.seq}, run {row['run_id']})",
+                f"{request.stage} of tag {tag} is spent: expected no official start of it, found registry row {row.seq}, run {row['run_id']}",
                 where="--decision-tag",
                 remedy=f"see `stagegate status`; a further attempt needs a new tag from s0 with --supersedes {tag} --root-cause",
             )
@@ -131,7 +135,7 @@ def check_profile(request: RunRequest, workspace: Workspace) -> tuple[Machine, b
     short = machine.below(workspace.settings.workstation) if request.stage in PROFILED_STAGES else ()
     if short and not request.unofficial:
         raise RequestRefused(
-            f"the machine is below the workstation profile: {'; '.join(short)}",
+            f"the machine is below the workstation profile: expected what it asks for, found {'; '.join(short)}",
             where="[workstation] of stagegate.toml",
             remedy=f"run {request.stage} on the workstation, or add --unofficial for a run that promotes nothing",
         )
@@ -145,7 +149,7 @@ def check_choices(request: RunRequest, candidate: Candidate) -> tuple[float, ...
     frozen = tuple(candidate.walk_forward.cost_multipliers)
     if request.wf_shards is not None and request.wf_shards != candidate.walk_forward.shards:
         raise RequestRefused(
-            f"--wf-shards is {request.wf_shards}, the freeze has {candidate.walk_forward.shards}",
+            f"--wf-shards is not as frozen: expected {candidate.walk_forward.shards}, found {request.wf_shards}",
             where="--wf-shards",
             remedy="leave it out, or state the frozen number",
         )
@@ -153,7 +157,7 @@ def check_choices(request: RunRequest, candidate: Candidate) -> tuple[float, ...
     strange = sorted(set(chosen) - set(frozen))
     if strange:
         raise RequestRefused(
-            f"multiplier {strange[0]:g} is not frozen; frozen are {', '.join(f'{value:g}' for value in frozen)}",
+            f"a multiplier is not frozen: expected some of {', '.join(f'{value:g}' for value in frozen)}, found {strange[0]:g}",
             where="--cost-multipliers",
             remedy="choose among the frozen ones",
         )
@@ -174,7 +178,7 @@ def check_packet(workspace: Workspace, tag: str, stage: str) -> str:
         if not problems:
             return text
     raise RequestRefused(
-        f"the explainability packet is not written: {'; '.join(problems)}",
+        f"the explainability packet is not written: expected its four human parts, found: {'; '.join(problems)}",
         where=str(path),
         remedy=f"run `stagegate packet {tag} {stage}`, then write What changed, Why, Expected impact and risk, Next action",
     )
@@ -223,7 +227,7 @@ def _standing_freeze(request: RunRequest, places: Places, code: CodeTree, packag
             "no finished official run" if passed is None else f"verdict {passed['verdict']} (registry row {passed.seq})"
         )
         raise RequestRefused(
-            f"{request.stage} needs an official PASS of {before} for tag {tag}, found {found}",
+            f"{request.stage} follows on {before}: expected an official PASS of {before} for tag {tag}, found {found}",
             where="registry",
             remedy=f"see `stagegate status`; run {before} first",
         )
@@ -236,7 +240,11 @@ def _standing_freeze(request: RunRequest, places: Places, code: CodeTree, packag
         )
     faults = (*verify_pack(places.workspace, passed), *drift(freeze, places, code, packages))
     if faults:
-        raise RequestRefused("; ".join(faults), where=f"tag {tag}", remedy=REMEDY)
+        raise RequestRefused(
+            f"what was frozen has changed: expected all as it was, found: {'; '.join(faults)}",
+            where=f"tag {tag}",
+            remedy=REMEDY,
+        )
     for name, given, frozen in (
         ("--owner", request.owner, freeze.owner),
         ("--candidate", request.candidate, freeze.candidate_path(places)),
@@ -247,13 +255,13 @@ def _standing_freeze(request: RunRequest, places: Places, code: CodeTree, packag
             and not (isinstance(given, Path) and given.resolve() == Path(frozen).resolve())
         ):
             raise RequestRefused(
-                f"{name} is {given}, the freeze has {frozen}",
+                f"{name} is not as frozen: expected {frozen}, found {given}",
                 where=name,
                 remedy="leave it out: after s0 the tag is enough",
             )
     if request.supersedes or request.root_cause:
         raise RequestRefused(
-            "--supersedes and --root-cause belong to s0",
+            f"--supersedes and --root-cause belong to s0: expected neither at {request.stage}, found {request.supersedes or request.root_cause!r}",
             where="command line",
             remedy="leave them out: the freeze holds them",
         )
@@ -267,13 +275,15 @@ def _new_freeze(
     if request.candidate is None or request.owner is None:
         lacking = "--candidate" if request.candidate is None else "--owner"
         raise RequestRefused(
-            f"s0 needs {lacking}",
+            f"s0 needs {lacking}: expected both --candidate and --owner, found {lacking} missing",
             where="command line",
             remedy="pytest gates/s0 --candidate FILE --decision-tag TAG --owner NAME",
         )
     if places.workspace.freeze(request.tag).exists() or any(row["decision_tag"] == request.tag for row in rows):
         raise RequestRefused(
-            f"tag {request.tag} exists already", where="--decision-tag", remedy="choose a new tag; a tag is used once"
+            f"tag {request.tag} exists already: expected a new one, found its freeze or a registry row",
+            where="--decision-tag",
+            remedy="choose a new tag; a tag is used once",
         )
     candidate = load_candidate(request.candidate)
     check_inputs(candidate)
@@ -286,14 +296,13 @@ def _new_freeze(
 def check_inputs(candidate: Candidate) -> None:
     """RequestRefused when a file that the candidate declares cannot be read."""
     for name, path in input_files(candidate).items():
-        try:
-            path.open("rb").close()
-        except OSError as error:
+        if not (path.is_file() and os.access(path, os.R_OK)):
             raise RequestRefused(
-                f"{name} of the candidate cannot be read: {error.strerror}",
+                f"{name} of the candidate cannot be read: expected a regular file that this user may read, "
+                f"found {'something else' if path.exists() else 'nothing'}",
                 where=str(path),
                 remedy="correct the path in candidate.toml, or bring the file there",
-            ) from error
+            )
 
 
 def build_and_compare(
@@ -322,7 +331,7 @@ def build_and_compare(
         record["history"]["differs_in"] = list(difference(old.record, record))
         if history["must_differ"] and not record["history"]["differs_in"]:
             raise RequestRefused(
-                f"nothing differs from tag {old.tag}, which failed: the same inputs give the same verdict",
+                f"nothing differs from tag {old.tag}, which failed, and the same inputs give the same verdict: expected a difference, found none",
                 where="--supersedes",
                 remedy="change parameters, data, code, packages or policy (a new name or other words do not count), and name the root cause; the record does not reset a failure",
             )
@@ -341,13 +350,13 @@ def candidate_history(
     owed = last_unpassed(rows, mine[-1]) if mine else None
     if supersedes is not None and supersedes not in {row["decision_tag"] for row in rows}:
         raise RequestRefused(
-            f"--supersedes names {supersedes}, which is not in the registry",
+            f"--supersedes names a tag that is not in the registry: expected one of its tags, found {supersedes}",
             where="--supersedes",
             remedy="name an existing tag",
         )
     if owed is not None and supersedes != mine[-1]:
         raise RequestRefused(
-            f"the last tag of {candidate.name}, {mine[-1]}, ended as {owed}: a new tag must name it, found {supersedes or 'nothing'}",
+            f"the last tag of {candidate.name}, {mine[-1]}, ended as {owed}: expected a new tag to name it, found {supersedes or 'nothing'}",
             where="--supersedes",
             remedy=f'add --supersedes {mine[-1]} --root-cause CLASS:"what was wrong" with CLASS one of {", ".join(ROOT_CAUSES)}',
         )
@@ -355,7 +364,9 @@ def candidate_history(
         check_root_cause(root_cause, environment_only=owed in ("INCOMPLETE", "ABANDONED"))
     elif root_cause is not None:
         raise RequestRefused(
-            "--root-cause needs --supersedes", where="--root-cause", remedy="name the tag whose root cause this is"
+            "--root-cause needs --supersedes: expected both or neither, found --root-cause alone",
+            where="--root-cause",
+            remedy="name the tag whose root cause this is",
         )
     return {
         "registry_seq": rows[-1].seq if rows else 0,
@@ -390,13 +401,13 @@ def check_root_cause(root_cause: str | None, *, environment_only: bool) -> None:
     named = root_cause_class(root_cause or "")
     if not named:
         raise RequestRefused(
-            f"--root-cause is {root_cause!r}, expected CLASS:text",
+            f"--root-cause is incomplete: expected CLASS:text, found {root_cause!r}",
             where="--root-cause",
             remedy=f"start it with one of {', '.join(f'{name}:' for name in ROOT_CAUSES)} and say what was wrong",
         )
     if environment_only and named not in ("environment", "external"):
         raise RequestRefused(
-            f"the superseded tag did not come back, which says nothing about its {named}",
+            f"the superseded tag did not come back, which says nothing about its {named}: expected environment or external, found {named}",
             where="--root-cause",
             remedy="use environment: and say what happened",
         )

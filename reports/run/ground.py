@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from reports.criteria.codetree import CodeTree, inspect_code
 from reports.criteria.freeze import Places
 from reports.criteria.machine import packages_sha256
+from reports.criteria.startup import demand_as_installed
 from reports.record.errors import RequestRefused
 from reports.record.registry import Registry, Row
 from reports.record.workspace import Workspace
@@ -51,7 +52,7 @@ def check_writable(workspace: Workspace) -> None:
         nearest = next(folder for folder in (path, *path.parents) if folder.exists())
         if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
             raise RequestRefused(
-                "the workspace cannot be written to",
+                "the workspace cannot be written to: expected a folder with write permission, found none",
                 where=str(nearest),
                 remedy="give this user write permission, or name another --workspace",
             )
@@ -62,15 +63,16 @@ def check_code(repository: Path) -> CodeTree:
     running = Path(__file__).resolve().parents[2]
     if running != repository.resolve():
         raise RequestRefused(
-            f"the code that runs lies in {running}, expected {repository}",
+            f"the code that runs is another copy: expected {repository}, found {running}",
             remedy="start pytest from the repository whose gates you run",
             where="code tree",
         )
+    demand_as_installed()
     code = inspect_code(repository)
     if code.dirt:
         shown = "; ".join(code.dirt[:5]) + (f"; and {len(code.dirt) - 5} more" if len(code.dirt) > 5 else "")
         raise RequestRefused(
-            f"the code tree is not clean: {shown}",
+            f"the code tree is not clean: expected exactly its commit, found {shown}",
             where=str(repository),
             remedy="commit or remove these, then repeat; or rehearse without --decision-tag",
         )

@@ -1,36 +1,28 @@
-"""Re-derive what decides from the returns that a pack stores, without the gates.
+"""Re-derive what decides from the returns that a pack stores, without the gates: {"s3.shard_net_t [wf-2 x1.5]": -0.31, ...}.
 
-    python -m reports.run.rederive PACK ..     prints {"s3.shard_net_t [wf-2 x1.5]": -0.31, ...} as JSON, one line a pack;
-                                               a text in place of the object says why a pack cannot be measured
-
-A separate process reads nothing but the packs. Where a figure differs from the evidence by a bit, the evidence was not measured on these returns.
+Nothing is read but the pack. Where a figure differs from the evidence by a bit, the evidence was not measured on these returns.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from engines.costs import TRADING_DAYS_PER_YEAR
-from engines.errors import StageGateError
 from engines.statistics import newey_west_tstat_of_mean, sharpe_ratio, student_t_of_mean
 from engines.walk_forward import OutOfSample
 from reports.criteria.verdict import Verdict
 from reports.pack.stored_returns import read_daily_ic, read_out_of_sample
-from reports.record.durable import load_json
-from reports.record.errors import RecordError
+from reports.record.durable import load_json, read_regular
 
 Figures = Iterator[tuple[str, float]]
 
 
 def measure(pack: Path) -> dict[str, float]:
     """Every figure that can be re-derived from this pack, by `threshold [cell]`."""
-    config = load_json((pack / "freeze.json").read_bytes(), "freeze.json")["candidate"]["config"]
+    config = load_json(read_regular(pack / "freeze.json"), "freeze.json")["candidate"]["config"]
     return {
         name: float(value)
         for source, figures in SOURCES.items()
@@ -87,46 +79,6 @@ SOURCES: Final[dict[str, Callable[[Path, Mapping[str, Any]], Figures]]] = {
 """File of a pack -> the figures that follow from it."""
 
 
-def measure_apart(
-    packs: Sequence[Path], environment: Mapping[str, str], repository: Path
-) -> list[dict[str, float] | RecordError]:
-    """`measure` of each pack in one process of its own; an error stands for a pack that cannot be measured, or for all when the process fails."""
-    command = [sys.executable, "-m", "reports.run.rederive", *map(str, packs)]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        env=dict(environment),
-        cwd=repository,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-    answers = [json.loads(line) for line in done.stdout.splitlines()] if done.returncode == 0 else []
-    if len(answers) != len(packs):
-        last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
-        answers = last[:1] * len(packs)
-    return [
-        _underivable(answer, pack) if isinstance(answer, str) else dict(answer)
-        for pack, answer in zip(packs, answers, strict=True)
-    ]
-
-
-def _underivable(why: str, pack: Path) -> RecordError:
-    return RecordError(
-        f"the verdict could not be re-derived from the stored returns: {why}",
-        where=str(pack),
-        remedy="look at the pack's csv files",
-    )
-
-
-def answer_of(pack: Path) -> dict[str, float] | str:
-    """What is printed for one pack."""
-    try:
-        return measure(pack)
-    except (OSError, StageGateError) as error:
-        return " ".join(str(error).split())
-
-
 def contradictions(verdict: Verdict, derived: Mapping[str, float]) -> tuple[str, ...]:
     """Where the evidence of passed hard cells is not what the stored returns give."""
     found = []
@@ -140,8 +92,3 @@ def contradictions(verdict: Verdict, derived: Mapping[str, float]) -> tuple[str,
 
 def _same(value: float | None, derived: float) -> bool:
     return value == derived or (value is None and not math.isfinite(derived))
-
-
-if __name__ == "__main__":
-    for argument in sys.argv[1:]:
-        print(json.dumps(answer_of(Path(argument))))

@@ -71,7 +71,10 @@ HARMLESS_VARIABLES: Final = frozenset(
 )
 """Variables of pytest and Python that cannot change what is judged (the child gets none of them): recorded, not refused."""
 
-GUARDED_PREFIXES: Final = ("PYTHON", "PYTEST", "LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT")
+KNOWN_PLUGINS: Final = frozenset({"hypothesis", "pytest-json-report", "pytest-metadata", "pytest-xdist", "typeguard"})
+"""Distributions of the lock that bring a plugin of pytest; another one could change what runs."""
+
+GUARDED_PREFIXES: Final = ("PYTHON", "PYTEST", "STAGEGATE_RUN", "LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +122,16 @@ def check_environment(environ: Mapping[str, str]) -> dict[str, str]:
     guarded = {name: value for name, value in environ.items() if name.startswith(GUARDED_PREFIXES)}
     for name in sorted(guarded.keys() - HARMLESS_VARIABLES):
         raise refuse(
-            f"the environment sets {name}, which can change what runs", f"unset {name} and repeat", where="environment"
+            f"the environment sets {name}, which can change what runs: expected it unset, found {guarded[name][:80]!r}",
+            f"unset {name} and repeat",
+            where="environment",
         )
     if sys.flags.optimize:
-        raise refuse("python runs with -O, which removes assertions", "start python without -O", where="environment")
+        raise refuse(
+            f"python runs with -O, which removes assertions: expected level 0, found {sys.flags.optimize}",
+            "start python without -O",
+            where="environment",
+        )
     return guarded
 
 
@@ -136,7 +145,7 @@ def _tokens(arguments: Sequence[str]) -> Iterator[tuple[str, str | None]]:
         elif name in OWN_OPTIONS.keys() | PROCESS_OPTIONS | PRESENTATION_OPTIONS:
             found = value if equals else next(rest, None)
             if found is None:
-                raise refuse(f"{name} has no value", f"write {name} VALUE")
+                raise refuse(f"{name} has no value: expected one after it, found nothing", f"write {name} VALUE")
             yield name, found
         elif token in OWN_FLAGS.keys() | PRESENTATION_FLAGS:
             yield token, None
@@ -144,7 +153,7 @@ def _tokens(arguments: Sequence[str]) -> Iterator[tuple[str, str | None]]:
             yield token[:2], token[2:]
         else:
             raise refuse(
-                f"{token} may select, reorder, reconfigure or reload what is judged, and a tagged run takes none of it",
+                f"{token} may select, reorder, reconfigure or reload what is judged, and a tagged run takes none of it: expected the options below, found {token!r}",
                 "leave it out, or rehearse without --decision-tag; a tagged run takes -n, -v, -q, --tb, --color, --durations and "
                 + ", ".join((*OWN_OPTIONS, *OWN_FLAGS)),
             )
@@ -161,11 +170,17 @@ def monitor_command(
     folders = [value for name, value in found if not name and value is not None]
     options = {name: value for name, value in found if name}
     if _stage(folders, invocation_dir, repository) != "s4" or "--decision-tag" not in options:
-        raise refuse("--live monitors a promoted tag", "pytest gates/s4 --live FILE --decision-tag TAG")
+        raise refuse(
+            "--live monitors a promoted tag: expected one, found no --decision-tag",
+            "pytest gates/s4 --live FILE --decision-tag TAG",
+        )
     strange = sorted(options.keys() - {*LIVE_OPTIONS, "--decision-tag", "--workspace"})
     if strange or len(options) != len(found) - len(folders):
         name = strange[0] if strange else "an option"
-        raise refuse(f"{name} {'does not go with --live' if strange else 'stands twice'}", "leave it out")
+        raise refuse(
+            f"{name} {'does not go with --live' if strange else 'stands twice'}: expected what a monitoring takes, each once, found {name}",
+            "leave it out",
+        )
     place = _folder(options.get("--workspace"), invocation_dir, repository)
     files = {name: str(invocation_dir / value) for name, value in options.items() if value and name in LIVE_FILES}
     day = {name: value for name, value in options.items() if name == "--as-of" and value}
@@ -191,18 +206,23 @@ def parse_request(
         if value is None:
             (flags.add if name in OWN_FLAGS else presentation.append)(name)
         elif name in LIVE_OPTIONS:
-            raise refuse(f"{name} belongs to a monitoring, with --live", "leave it out of a recorded run")
+            raise refuse(
+                f"{name} belongs to a monitoring: expected it beside --live, found it without",
+                "leave it out of a recorded run",
+            )
         elif not name:
             folders.append(value)
         elif name in PRESENTATION_OPTIONS:
             presentation.extend((name + value,) if name == "-r" else (f"{name}={value}",))
         elif name in options:
-            raise refuse(f"{name} stands twice", f"write {name} once")
+            raise refuse(
+                f"{name} stands twice: expected it once, found {options[name]!r} and {value!r}", f"write {name} once"
+            )
         else:
             options[name] = value
     if inifile is None or inifile.resolve() != (repository / "pyproject.toml").resolve():
         raise refuse(
-            f"pytest took its configuration from {inifile}, expected pyproject.toml of the repository",
+            f"pytest took its configuration from elsewhere: expected pyproject.toml of the repository, found {inifile}",
             "run from the repository without -c",
         )
     refuse_unquoted(folders)
@@ -258,7 +278,7 @@ def _stage(folders: Sequence[str], invocation_dir: Path, repository: Path) -> st
     wanted = ", ".join(f"gates/{stage}" for stage in STAGES)
     if len(folders) != 1:
         raise refuse(
-            f"a tagged run takes one stage folder, found {len(folders)}: {' '.join(folders) or 'none'}",
+            f"a tagged run takes one stage folder: expected 1, found {len(folders)}: {' '.join(folders) or 'none'}",
             f"name one of {wanted}",
         )
     path = (invocation_dir / folders[0]).resolve()
@@ -266,7 +286,7 @@ def _stage(folders: Sequence[str], invocation_dir: Path, repository: Path) -> st
         if path == (repository / "gates" / stage).resolve():
             return stage
     raise refuse(
-        f"{folders[0]} is no stage folder of this repository",
+        f"{folders[0]} is no stage folder of this repository: expected one of {wanted}, found {path}",
         f"name one of {wanted}; a part of a stage can only be rehearsed",
     )
 
@@ -276,7 +296,11 @@ def _folder(value: str | None, invocation_dir: Path, repository: Path) -> Path:
         return repository
     path = (invocation_dir / value).resolve()
     if not path.is_dir():
-        raise refuse(f"the workspace {value} is no folder", "create it, or name an existing one", where="--workspace")
+        raise refuse(
+            f"the workspace {value} is no folder: expected a folder, found {'a file' if path.exists() else 'nothing'}",
+            "create it, or name an existing one",
+            where="--workspace",
+        )
     return path
 
 
@@ -286,7 +310,7 @@ def _one_line(options: Mapping[str, str], name: str) -> str | None:
         return None
     if not value.strip() or not value.isprintable() or len(value) > 500:
         raise refuse(
-            f"{name} is empty, longer than 500 characters or holds control characters",
+            f"{name} is empty, longer than 500 characters or holds control characters: expected one plain line, found {value[:40]!r}",
             "write one plain line",
             where=name,
         )
@@ -300,11 +324,13 @@ def _multipliers(value: str | None) -> tuple[float, ...] | None:
         found = tuple(float(part) for part in value.split(","))
     except ValueError:
         raise refuse(
-            f"{value!r} is no list of multipliers", "write them as 1.5,2.0", where="--cost-multipliers"
+            f"{value!r} is no list of multipliers: expected numbers and commas, found {value[:40]!r}",
+            "write them as 1.5,2.0",
+            where="--cost-multipliers",
         ) from None
     if not {1.5, 2.0} <= set(found) or len(set(found)) != len(found):
         raise refuse(
-            f"{value!r} does not hold 1.5 and 2.0 once each",
+            f"{value!r} does not hold 1.5 and 2.0 once each: expected both among distinct numbers, found {found}",
             "a run is judged at least at 1.5 and 2.0",
             where="--cost-multipliers",
         )
@@ -316,7 +342,11 @@ def _count(options: Mapping[str, str], name: str) -> int | None:
     if value is None:
         return None
     if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= 1024:
-        raise refuse(f"{value!r} is no number from 1 to 1024", f"write {name} 4", where=name)
+        raise refuse(
+            f"{value!r} is no number from 1 to 1024: expected digits, found {value[:40]!r}",
+            f"write {name} 4",
+            where=name,
+        )
     return int(value)
 
 
@@ -324,7 +354,11 @@ def _processes(options: Mapping[str, str]) -> str:
     value = options.get("-n", options.get("--numprocesses", "0"))
     if value in ("auto", "logical") or (value.isascii() and value.isdigit() and int(value) <= 256):
         return value
-    raise refuse(f"{value!r} is no number of workers", "write -n 8, -n auto or leave it out", where="-n")
+    raise refuse(
+        f"{value!r} is no number of workers: expected 0 to 256, auto or logical, found {value[:40]!r}",
+        "write -n 8, -n auto or leave it out",
+        where="-n",
+    )
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -348,7 +382,7 @@ def is_worker(config: pytest.Config) -> bool:
 
 def tagged_request(config: pytest.Config, repository: Path) -> RunRequest:
     """The request of a tagged run, from the raw command line and environment. RequestRefused as `parse_request`, or for a foreign conftest."""
-    check_conftests(config, repository)
+    check_plugins(config, repository)
     invocation = config.invocation_params
     return parse_request(
         [str(argument) for argument in invocation.args],
@@ -359,16 +393,24 @@ def tagged_request(config: pytest.Config, repository: Path) -> RunRequest:
     )
 
 
-def check_conftests(config: pytest.Config, repository: Path) -> None:
-    """RequestRefused when pytest loaded a conftest.py that is not the repository's own."""
+def check_plugins(config: pytest.Config, repository: Path) -> None:
+    """RequestRefused when pytest loaded a conftest.py that is not the repository's own, or a plugin that the lock does not bring."""
     own = repository / "conftest.py"
     # a conftest.py is registered under its path, whatever it says of itself
     for path, _ in config.pluginmanager.list_name_plugin():
         if Path(path).name == "conftest.py" and Path(path).resolve() != own:
             raise RequestRefused(
-                f"pytest loaded {path}",
+                f"pytest loaded a foreign conftest.py: expected that of the repository alone, found {path}",
                 where="conftest",
                 remedy="move it away from the candidate and the stage folder: only the repository's conftest.py may be loaded",
+            )
+    for _, distribution in config.pluginmanager.list_plugin_distinfo():
+        name = str(distribution.project_name).lower().replace("_", "-")
+        if name not in KNOWN_PLUGINS:
+            raise RequestRefused(
+                f"pytest loaded a foreign plugin: expected those of {', '.join(sorted(KNOWN_PLUGINS))} alone, found one of {name}",
+                where="plugins",
+                remedy=f"pip uninstall {name}, or run from the environment that ./scripts/setup.sh makes",
             )
 
 

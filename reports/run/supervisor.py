@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,15 +18,13 @@ from typing import Final, TextIO
 
 from engines.digest import sha256_file
 from engines.errors import StageGateError
-from engines.study import open_study
-from reports.criteria.codetree import CodeTree, inspect_code
+from reports.criteria.codetree import CodeTree, imprints, inspect_code
 from reports.criteria.freeze import drift
 from reports.criteria.machine import packages_sha256
 from reports.criteria.policy import POLICY_FILE, ExpectedCell
 from reports.criteria.stream import read_stream
 from reports.criteria.verdict import EXIT_STATUS, Returned, Verdict, judge, overrule, read_json_report
 from reports.pack import audit, packet
-from reports.pack.artifacts import StageInputs
 from reports.pack.render import LINES, ReportHeader, failures
 from reports.record.clock import iso, stamp, utc_now
 from reports.record.durable import load_json, publish_directory, replace, write_new
@@ -36,7 +35,8 @@ from reports.run.child import ChildRun, child_command, child_environment, run_ch
 from reports.run.entry import Entry, check_entry
 from reports.run.ground import surveyed
 from reports.run.kernels import prepare_kernels
-from reports.run.rederive import contradictions, measure_apart
+from reports.run.rederive import contradictions
+from reports.run.remeasure import Remeasured, Remeasurement, remeasuring
 from reports.run.request import RunRequest
 from reports.run.session import GateSession, judged_cells, run_file_bytes
 from reports.run.terminal import Canvas, failure_lines, refusal_lines, say, table_lines
@@ -147,52 +147,38 @@ def claim_pack(gate_results: Path, stage_name: str, moment: datetime) -> tuple[P
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What the supervisor has of a candidate without its gates: what the report shows, and the figures that the stored returns give."""
-
-    shown: audit.Exhibits
-    figures: Mapping[str, float]
-
-
 def carry(run: Run, registry: Registry, terminal: TextIO) -> tuple[Verdict, Row]:
-    """Run the gates, judge, write the pack and then the FINISHED row."""
+    """Run the gates and, apart from them, the measurement; judge, write the pack and then the FINISHED row."""
     environment = write_run_file([run], run.run_id, run.partial)
-    child = gates_in_child(run, environment, terminal, run.partial)
-    changed = after_the_run(run, inspect_code(run.entry.request.repository))
-    (measured,) = measure_runs([run], environment)
+    with measuring([run], environment, terminal) as measurement:
+        child = gates_in_child(run, environment, terminal, run.partial)
+        changed = after_the_run(run, child, inspect_code(run.entry.request.repository))
+        (measured,) = measurement.results()
     return conclude(run, child, changed, measured, registry)
 
 
-def measure_runs(runs: Sequence[Run], environment: Mapping[str, str]) -> list[Measured | StageGateError]:
-    """Write what the stage must leave into each pack, and re-derive from it apart; an error stands for a candidate of which that cannot be done."""
-    shown: dict[int, audit.Exhibits] = {}
-    found: dict[int, Measured | StageGateError] = {}
-    for number, run in enumerate(runs):
-        try:
-            study = open_study(run.entry.candidate, run.entry.places.workspace.cache)
-            inputs = StageInputs(run.entry.places.workspace, run.entry.freeze, study)
-            shown[number] = audit.write_stage_files(run.partial, run.stage, inputs)
-        except StageGateError as error:
-            found[number] = error
-    packs = [runs[number].partial for number in shown]
-    derived = measure_apart(packs, environment, runs[0].entry.request.repository) if packs else []
-    for (number, exhibits), figures in zip(shown.items(), derived, strict=True):
-        found[number] = figures if isinstance(figures, StageGateError) else Measured(exhibits, figures)
-    return [found[number] for number in range(len(runs))]
+@contextmanager
+def measuring(runs: Sequence[Run], environment: Mapping[str, str], terminal: TextIO) -> Iterator[Remeasurement]:
+    """The measurement of these runs apart from their gates, begun now."""
+    prepare_kernels([run.entry.candidate.data_path for run in runs], terminal)
+    frozen = [run.entry.freeze.sha256 for run in runs]
+    with remeasuring(frozen, environment, runs[0].entry.request.repository) as measurement:
+        yield measurement
 
 
 def conclude(
-    run: Run, child: ChildRun, changed: Sequence[str], measured: Measured | StageGateError, registry: Registry
+    run: Run, child: ChildRun, changed: Sequence[str], measured: Remeasured | RecordError, registry: Registry
 ) -> tuple[Verdict, Row]:
-    """Judge what the run's child left in the pack, complete the pack, and write the FINISHED row."""
+    """Judge what the run's child left in the pack, complete the pack with what was measured apart, and write the FINISHED row."""
     facts = pack_facts(run, child)
     verdict = overrule(judge(run_cells(run), returned(run, child)), changed)
-    if isinstance(measured, StageGateError):
+    audit.write_freeze(run.partial, facts.workspace, facts.freeze)
+    if isinstance(measured, RecordError):
         shown = audit.Exhibits()
-        verdict = overrule(verdict, [f"the stage's files could not be derived: {measured}"])
+        verdict = overrule(verdict, [str(measured)])
     else:
-        shown = measured.shown
+        audit.write_stage_files(run.partial, measured.files)
+        shown = measured.exhibits
         verdict = overrule(verdict, contradictions(verdict, measured.figures))
     report = audit.write_report(run.partial, run.final, facts, verdict, shown)
     write_page(run, report)
@@ -242,7 +228,6 @@ def gates_in_child(run: Run, environment: Mapping[str, str], terminal: TextIO, f
     command = child_command(
         request.repository, run.stage, request.processes, request.presentation, folder / "pytest_report.json"
     )
-    prepare_kernels([run.entry.candidate.data_path], terminal)
     write_new(folder / "command.sh", audit.command_script(request.command, command, environment).encode())
     return run_child(command, environment, request.repository, folder / "run.log", terminal)
 
@@ -267,8 +252,8 @@ def returned(run: Run, child: ChildRun) -> Returned:
     )
 
 
-def after_the_run(run: Run, code: CodeTree) -> tuple[str, ...]:
-    """What changed under the run: the freeze's file, or anything that it pins."""
+def after_the_run(run: Run, child: ChildRun, code: CodeTree) -> tuple[str, ...]:
+    """What the gates left running, and what changed under the run: the freeze's file, or anything that it pins."""
     entry = run.entry
     frozen = entry.places.workspace.freeze(entry.freeze.tag)
     moved = (
@@ -277,7 +262,12 @@ def after_the_run(run: Run, code: CodeTree) -> tuple[str, ...]:
         else ("the freeze changed during the run",)
     )
     dirt = tuple(f"the code tree changed during the run: {entry}" for entry in code.dirt)
-    return (*moved, *dirt, *drift(entry.freeze, entry.places, code, packages_sha256()))
+    left = tuple(f"{name} outlived the gates and was killed" for name in child.outlived)
+    now = imprints(entry.imprints)
+    touched = tuple(
+        f"{path} was written to during the run" for path, seen in entry.imprints.items() if now[path] != seen
+    )
+    return (*left, *moved, *dirt, *touched, *drift(entry.freeze, entry.places, code, packages_sha256()))
 
 
 def pack_facts(run: Run, child: ChildRun) -> audit.PackFacts:

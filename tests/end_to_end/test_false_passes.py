@@ -6,10 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.faults import run_race
 from tests.faults.false_pass_attempts import ATTEMPTS, HONEST
 from tests.faults.tiny_suite import Campground
 
 KINDS = (
+    "signal: shows tomorrow where the gates run",
+    "signal: reads the prices by a library of its own",
+    "a measurement planted in the cache",
+    "environment: a .pth file that runs code",
+    "bytecode of a judge without bounds",
     "a winner",
     "gate: a swallowed failure",
     "gate: NaN",
@@ -43,4 +49,8 @@ def test_the_campaign_is_as_large_as_it_says():
     names = [attempt.name for attempt in (*HONEST, *ATTEMPTS)]
     assert len(set(names)) == len(names)
     assert len(HONEST) >= 8
-    assert len(ATTEMPTS) >= 90
+    assert len(ATTEMPTS) >= 300
+
+
+def test_of_two_whole_runs_at_once_one_is_let_in(tmp_path):
+    assert run_race.campaign(tmp_path, 1) == (1, [])

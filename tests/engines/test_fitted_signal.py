@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from engines import measurements
 from engines.candidate import Candidate
 from engines.errors import CandidateError, SignalError
-from engines.fitting import Refit, fit_function, fit_state, plan_refits, training_panel
+from engines.fitting import Refit, fit_state, has_fit, plan_refits, training_panel
 from engines.lookahead import planted_leak_difference, truncation_difference
 from engines.panel import Panel, last_finite_row
 from engines.store import ArrayStore
@@ -289,17 +289,19 @@ def test_an_honest_fit_passes_the_truncation_check_and_the_control_is_caught(pan
         ('state["slope"] *', 'fit(panel, days)["slope"] *'),
         ('/ state["volatility"]', "/ np.nanstd(past_return(panel, days), axis=0)"),
         ('return {"slope":', 'return {"slope": np.random.default_rng().normal() +'),
-        (
-            'return {"slope":',
-            'import itertools\n    global turn\n    turn = globals().get("turn", 0) + 1\n    return {"slope": turn +',
-        ),
     ],
-    ids=["score refits on everything", "score scales by everything", "fit without a seed", "fit that remembers"],
+    ids=["score refits on everything", "score scales by everything", "fit without a seed"],
 )
 def test_a_dishonest_one_is_caught(panel, tmp_path, honest, leaking):
     assert honest in HONEST
     study = fitted_study(panel, tmp_path, HONEST.replace(honest, leaking))
     assert truncation_difference(study, seed=1).signal > 1e-12
+
+
+def test_a_fit_cannot_count_its_calls(panel, tmp_path):
+    counting = 'global turn\n    turn = globals().get("turn", 0) + 1\n    return {"turn": turn,'
+    study = fitted_study(panel, tmp_path, HONEST.replace("return {", counting))
+    assert {int(state["turn"]) for _, state in study.states(study.variants[0])} == {1}
 
 
 # --------------------------------------------------------------------------------------------------------------- bad fits
@@ -325,7 +327,7 @@ SCORE = "import numpy as np\ndef score(panel, days, state):\n    return panel.cl
         ("def fit(panel, days):\n    return {3: 1.0}", "names an entry 3"),
         ("def fit(panel, days):\n    panel.close[0] = 1.0\n    return {'a': 1.0}", "read-only"),
         ("def fit(panel):\n    return {'a': 1.0}", "raised TypeError.*signal.parameters"),
-        ("fit = 3", "is a int, expected a function"),
+        ("fit = 3", "no function .fit.; it is a int"),
     ],
 )
 def test_a_bad_fit_is_refused_by_the_smoke_call(panel, tmp_path, source, named):
@@ -356,13 +358,13 @@ def test_a_parameter_named_state_is_refused(panel, tmp_path):
 
 
 def test_only_a_users_file_with_a_fit_is_fitted(panel, tmp_path):
-    assert fit_function(make_candidate()) is None
+    assert not has_fit(make_candidate())
     alone = fitted_candidate(
         tmp_path,
         "def fit(panel, days):\n    return panel.close * 1.0\n",
         signal={"function": "mine.py:fit", "parameters": {"days": 5}},
     )
-    assert fit_function(alone) is None
+    assert not has_fit(alone)
     assert Study(panel, alone, ArrayStore(tmp_path / "cache")).first_rebalance == 0
     with pytest.raises(SignalError, match="there is no fit beside"):
         fit_state(panel, alone, alone.variants()[0], Refit((0, 40), (46, 100)))

@@ -52,6 +52,16 @@ def test_baseline_ic_is_positive(baseline, evidence):
     """Mean daily rank IC."""
     assert evidence("s1.ic_mean", baseline.ic.mean(), n_obs=baseline.ic.size)
 '''
+LOOKAHEAD_GATE: Final = '''"""The real check for look-ahead, at fewer dates."""
+
+from engines.lookahead import truncation_difference
+
+
+def test_no_lookahead(study, seed, evidence):
+    """The past looks the same without the future."""
+    found = truncation_difference(study, seed=seed, n_cuts=3)
+    assert evidence("s1.no_lookahead", found.largest, n_obs=found.n_cuts)
+'''
 LATER_GATE: Final = '''"""A gate that passes."""
 
 
@@ -88,6 +98,7 @@ POLICY: Final = "schema = 1\n\n" + "".join(
             (("s0.both.level", ">", 0.0), ("s0.both.share", ">=", 0.6)),
         ),
         _row("s1.ic_mean", "s1/test_baseline.py::test_baseline_ic_is_positive", (("s1.ic_mean", ">", 0.0),)),
+        _row("s1.no_lookahead", "s1/test_lookahead.py::test_no_lookahead", (("s1.no_lookahead", "<=", 1e-12),)),
         _row("s2.holds", "s2/test_later.py::test_it_holds", (("s2.holds", ">", 0.0),)),
         _row("s3.holds", "s3/test_later.py::test_it_holds", (("s3.holds", ">", 0.0),)),
         _row("s4.sign_off", "s4/test_deployment.py::test_the_committee_has_signed", (("s4.sign_off", ">=", 0.0),)),
@@ -105,6 +116,7 @@ def tiny_repository(folder: Path) -> Path:
         ("policy.toml", POLICY),
         ("s0/test_tiny.py", SCOPE_GATES),
         ("s1/test_baseline.py", BASELINE_GATE),
+        ("s1/test_lookahead.py", LOOKAHEAD_GATE),
         ("s2/test_later.py", LATER_GATE.format(stage="s2")),
         ("s3/test_later.py", LATER_GATE.format(stage="s3")),
         ("s4/test_deployment.py", SIGN_OFF_GATE),
@@ -161,8 +173,9 @@ class Ground:
 class Attempt:
     """One try at a pass that is not deserved, or an honest control.
 
-    prepare: spoils the ground, before the run of `stage`. base: the last stage that the desk has honestly passed before, or "".
-    allowed: how the run may end; an honest control must end as PASS.
+    prepare: spoils the ground, before the run of `stage`, whose passes count. base: the last stage that the desk has honestly passed before, or "".
+    allowed: how the run may end; an honest control must end as PASS. run: what is run in place of the one stage; a refusal that follows a run
+    of its own cannot be told from one that wrote something, which the plain attempts hold.
     """
 
     name: str
@@ -206,12 +219,13 @@ class Campground:
         try:
             attempt.prepare(ground)
             desk.write_packet(TAG, attempt.stage)
-            before, passes = desk.listing(), passed_rows(desk)
+            before, passes = desk.listing(), passed_rows(desk, attempt.stage)
             if attempt.run is not None:
                 status = attempt.run(ground)
             else:
                 status = ground.run(attempt.stage, *attempt.options, variables=attempt.variables)
-            return ended_as(desk, status, passes, unchanged=desk.listing() == before)
+            unchanged = attempt.run is not None or desk.listing() == before
+            return ended_as(desk, status, passed_rows(desk, attempt.stage) > passes, unchanged=unchanged)
         finally:
             shutil.rmtree(folder)
 
@@ -219,10 +233,10 @@ class Campground:
         self.warm.close()
 
 
-def ended_as(desk: Desk, status: int, passes: int, *, unchanged: bool) -> Outcome:
+def ended_as(desk: Desk, status: int, passed: bool, *, unchanged: bool) -> Outcome:
     """How a run ended, told from its exit status only where the record agrees."""
     outcome = "KILLED" if status < 0 else OUTCOMES.get(status, "BROKEN")
-    if passed_rows(desk) > passes:
+    if passed:
         return "PASS"
     if (outcome == "REFUSED" and not unchanged) or (outcome == "FAIL" and not last_row(desk).count(b",FAIL,")):
         return "BROKEN"
@@ -234,7 +248,8 @@ def last_row(desk: Desk) -> bytes:
     return (desk.workspace / "gate_results" / "gate_registry.csv").read_bytes().splitlines()[-1]
 
 
-def passed_rows(desk: Desk) -> int:
-    """How many finished runs the registry calls passed, however damaged it is."""
+def passed_rows(desk: Desk, stage: str) -> int:
+    """How many finished runs of a stage the registry calls passed, however damaged it is."""
     path = desk.workspace / "gate_results" / "gate_registry.csv"
-    return path.read_bytes().count(b",PASS,") if path.is_file() else 0
+    lines = path.read_bytes().splitlines() if path.is_file() else []
+    return sum(f",FINISHED,{stage},".encode() in line and b",PASS," in line for line in lines)

@@ -144,3 +144,22 @@ def test_the_former_handlers_return(tmp_path):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     run(tmp_path, "pass")
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux hands orphans to whoever asks for them")
+def test_what_outlives_the_child_is_killed_and_named(tmp_path):
+    leaving = (
+        "import subprocess, sys\n"
+        "left = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True,"
+        " stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
+        "print(left.pid)\n"
+    )
+    ended, log, _ = run(tmp_path, leaving)
+    (named,) = ended.outlived
+    assert f"({int(log)})" in named
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(log), 0)
+
+
+def test_a_child_that_leaves_nothing_behind_is_said_to(tmp_path):
+    assert run(tmp_path, "pass")[0].outlived == ()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reports.criteria.codetree import code_as_it_is, inspect_code
+from reports.criteria.codetree import code_as_it_is, imprints, inspect_code
 from reports.record.errors import RequestRefused
 from tests.end_to_end.desk import commit, git
 
@@ -110,7 +110,7 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     "staged": (lambda root: ((root / GATE).write_text("other\n"), git(root, "add", "--all")), f"modified: {GATE}"),
     "deleted": (lambda root: (root / GATE).unlink(), f"deleted: {GATE}"),
     "untracked": (lambda root: (root / "gates" / "s0" / "conftest.py").touch(), "untracked: gates/s0/conftest.py"),
-    "ignored": (ignored_folder, "ignored by git, yet importable: gates/s0/conftest.py"),
+    "ignored": (ignored_folder, "untracked: gates/s0/conftest.py"),
     "ignored at the top": (lambda root: (root / "private.py").touch(), "ignored by git, yet importable: private.py"),
     "ignored extension module": (lambda root: (root / "engines" / "ic.so").touch(), "untracked: engines/ic.so"),
     "assume-unchanged": (overlooked("--assume-unchanged"), GATE),
@@ -159,3 +159,16 @@ def test_a_rehearsal_takes_a_tree_without_git_and_says_so(tmp_path):
     found = code_as_it_is(tmp_path)
     assert found.git_commit == "git:none"
     assert "not a git checkout" in found.dirt[0]
+
+
+def test_a_file_that_was_replaced_and_brought_back_has_another_imprint(tmp_path):
+    path, kept = tmp_path / "gate.py", tmp_path / "kept"
+    path.write_text("EDGE = -0.5", encoding="utf-8")
+    before = imprints([path, tmp_path / "absent"])
+    assert imprints(before) == before
+    path.rename(kept)
+    path.write_text("EDGE = +0.5", encoding="utf-8")
+    kept.rename(path)
+    assert path.read_text(encoding="utf-8") == "EDGE = -0.5"
+    assert imprints(before)[path] != before[path]
+    assert before[tmp_path / "absent"] is None

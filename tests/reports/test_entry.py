@@ -285,12 +285,12 @@ def test_every_input_must_be_readable(workspace):
     check_inputs(candidate)
     candidate.reference_path("sector").unlink()
     with pytest.raises(
-        RequestRefused, match=r"reference\.sector of the candidate cannot be read: No such file"
+        RequestRefused, match=r"reference\.sector of the candidate cannot be read: expected a regular file"
     ) as caught:
         check_inputs(candidate)
     assert caught.value.where.endswith("sectors.csv")
     candidate.reference_path("sector").mkdir()
-    with pytest.raises(RequestRefused, match="Is a directory"):
+    with pytest.raises(RequestRefused, match="found something else"):
         check_inputs(candidate)
 
 

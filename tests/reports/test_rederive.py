@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,10 +15,9 @@ from reports.criteria.verdict import CellResult, Verdict
 from reports.pack.stored_returns import daily_ic_csv
 from reports.record.durable import dump_json, write_new
 from reports.record.errors import RecordError
-from reports.run.rederive import contradictions, measure, measure_apart
+from reports.run.rederive import contradictions, measure
 from tests.reports.frozen_candidate import lay_out
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 HORIZON_DAYS = 21
 
 
@@ -41,20 +38,12 @@ def pack(tmp_path: Path, daily_ic: np.ndarray) -> Path:
     return folder
 
 
-def clean() -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY)}
-
-
 def test_figures_follow_from_the_stored_series_to_the_bit(pack, daily_ic):
     known = daily_ic[~np.isnan(daily_ic)]
     found = measure(pack)
     assert found["s1.ic_mean [-]"] == known.mean()
     assert found["s1.ic_t [-]"] == student_t_of_mean(known[::HORIZON_DAYS]).t_stat
     assert found.keys() == {"s1.ic_mean [-]", "s1.ic_t [-]"}
-
-
-def test_a_process_of_its_own_says_the_same(pack):
-    assert measure_apart([pack], clean(), REPOSITORY)[0] == measure(pack)
 
 
 def test_a_pack_without_series_has_no_figures(pack):
@@ -75,22 +64,14 @@ def test_one_changed_digit_changes_the_figure(pack):
 @pytest.mark.parametrize("damage", ["", "no,such,columns\n1,2,3\n", "date,ic\n2014-01-02,zero\n"])
 def test_a_damaged_series_is_a_record_error(pack, damage):
     (pack / "baseline_ic.csv").write_text(damage, encoding="utf-8")
-    (fault,) = measure_apart([pack], clean(), REPOSITORY)
-    assert isinstance(fault, RecordError)
-    assert "could not be re-derived" in fault.what
+    with pytest.raises(RecordError, match="cannot be read"):
+        measure(pack)
 
 
 def test_a_missing_freeze_is_a_record_error(pack):
     (pack / "freeze.json").unlink()
-    (fault,) = measure_apart([pack], clean(), REPOSITORY)
-    assert isinstance(fault, RecordError)
-    assert "freeze.json" in fault.what
-
-
-def test_one_broken_pack_leaves_the_others_measured(pack, tmp_path):
-    figures, fault, again = measure_apart([pack, tmp_path / "nothing", pack], clean(), REPOSITORY)
-    assert figures == again == measure(pack)
-    assert isinstance(fault, RecordError)
+    with pytest.raises(RecordError, match=r"freeze\.json"):
+        measure(pack)
 
 
 MEAN = Threshold("s1.ic_mean", ">", 0.0, "mean daily rank IC", 0.01)
@@ -120,8 +101,3 @@ def test_what_could_not_be_measured_agrees_with_a_figure_that_is_none():
 def test_figures_of_other_cells_are_not_compared():
     other = replace(said(0.9), cells=(replace(said(0.9).cells[0], cell=replace(CELL, shard="wf-1")),))
     assert contradictions(other, {"s1.ic_mean [-]": 0.03}) == ()
-
-
-def test_the_module_is_a_program(pack):
-    assert sys.executable
-    assert measure_apart([pack], clean(), REPOSITORY)[0].keys() == measure(pack).keys()

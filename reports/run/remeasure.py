@@ -1,0 +1,139 @@
+"""Measure a run's candidate a second time, apart from its gates: what a stage leaves behind, and the figures that follow from it.
+
+    python -m reports.run.remeasure FREEZE_SHA256 ..    prints, as JSON, for each session of the run file that STAGEGATE_RUN names,
+                                                        {"files": .., "exhibits": .., "figures": ..}, or a text that says why it cannot be measured
+
+The supervisor starts this beside the gates, as a process that shares nothing with them but the frozen files: it reads the data itself, into a cache of
+its own that nobody has written to before, and its answer goes to the supervisor alone. What the gates' processes, their cache or a hook among them make
+of a number therefore cannot reach the returns that a pack stores, and evidence that was not measured on these returns contradicts them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from engines.errors import StageGateError
+from engines.study import open_study
+from reports.pack import audit
+from reports.pack.artifacts import StageInputs, stage_artifacts
+from reports.record.durable import write_new
+from reports.record.errors import RecordError
+from reports.run.rederive import measure
+from reports.run.session import GateSession, sessions_named_by
+
+
+@dataclass(frozen=True, slots=True)
+class Remeasured:
+    """files: what the stage must leave, name -> bytes; exhibits: what its report shows; figures: by `threshold [cell]`."""
+
+    files: Mapping[str, bytes]
+    exhibits: audit.Exhibits
+    figures: Mapping[str, float]
+
+
+class Remeasurement:
+    """A measurement under way in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], runs: int) -> None:
+        self._process = process
+        self._runs = runs
+
+    def results(self) -> list[Remeasured | RecordError]:
+        """Wait for it: what was measured of each run, an error where that could not be done; everywhere, when the process did not come back."""
+        said, complaint = self._process.communicate()
+        answers = json.loads(said) if self._process.returncode == 0 else []
+        if len(answers) != self._runs:
+            last = complaint.decode(errors="replace").strip().splitlines()[-1:]
+            answers = [last[0] if last else f"exit status {self._process.returncode}"] * self._runs
+        return [_immeasurable(answer) if isinstance(answer, str) else _remeasured(answer) for answer in answers]
+
+    def end(self) -> None:
+        """Kill it when it still runs."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+
+def _remeasured(answer: Mapping[str, Any]) -> Remeasured:
+    files = {name: text.encode() for name, text in answer["files"].items()}
+    return Remeasured(files, audit.Exhibits(**answer["exhibits"]), answer["figures"])
+
+
+def _immeasurable(why: str) -> RecordError:
+    return RecordError(
+        f"the stage could not be measured apart from its gates: {why}",
+        where="stored returns",
+        remedy="see `stagegate explain`; what keeps the measurement from being made mostly keeps the gates from passing too",
+    )
+
+
+@contextmanager
+def remeasuring(frozen: Sequence[str], environment: Mapping[str, str], repository: Path) -> Iterator[Remeasurement]:
+    """Start the measurement of the runs with these freezes now, to be asked for its results later; it ends with the block at the latest."""
+    command = [sys.executable, "-m", "reports.run.remeasure", *frozen]
+    process = subprocess.Popen(
+        command,
+        cwd=repository,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    measurement = Remeasurement(process, len(frozen))
+    try:
+        yield measurement
+    finally:
+        measurement.end()
+
+
+def remeasure(session: GateSession, freeze_sha256: str, folder: Path) -> dict[str, Any]:
+    """Measure what the session's stage must leave, in a cache below `folder`, which is empty or holds earlier measurements of this process.
+
+    RecordError when the freeze is not the one that was checked at entry, or the stored series cannot be read back; DataError, SignalError and
+    CandidateError as a study raises them.
+    """
+    if session.freeze.sha256 != freeze_sha256:
+        raise RecordError(
+            f"the freeze changed after entry: expected sha256:{freeze_sha256}, found sha256:{session.freeze.sha256}",
+            where=str(session.freeze_path),
+            remedy="restore it; nothing may write to runs/freeze while a run is under way",
+        )
+    (stage,) = session.stages
+    study = open_study(session.candidate, folder / "cache")
+    inputs = StageInputs(session.places.workspace, session.freeze, study)
+    files, shown = stage_artifacts(stage, inputs), audit.exhibits(stage, inputs)
+    pack = folder / session.run_id
+    for name, data in {"freeze.json": session.freeze_path.read_bytes(), **files}.items():
+        write_new(pack / name, data)
+    texts = {name: data.decode() for name, data in files.items()}
+    return {"files": texts, "exhibits": asdict(shown), "figures": measure(pack)}
+
+
+def _answer(session: GateSession, freeze_sha256: str, folder: Path) -> dict[str, Any] | str:
+    try:
+        return remeasure(session, freeze_sha256, folder)
+    except (OSError, StageGateError) as error:
+        return " ".join(str(error).split())
+
+
+def main() -> int:
+    """Measure the sessions of the run file; one that cannot be measured leaves the others measured."""
+    sessions = sessions_named_by(os.environ)
+    with TemporaryDirectory(prefix="stagegate-remeasure-") as folder:
+        answers = [_answer(*each, Path(folder)) for each in zip(sessions, sys.argv[1:], strict=True)]
+    json.dump(answers, sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
