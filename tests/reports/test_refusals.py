@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import io
 from pathlib import Path
 
 import pytest
 
 from reports.record.errors import RequestRefused
-from reports.run.supervisor import refusal_text
+from reports.run.terminal import Canvas, refusal_lines
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUN = ("run/request.py", "run/entry.py", "criteria/codetree.py", "criteria/startup.py", "record/workspace.py")
@@ -62,6 +63,7 @@ def test_the_check_finds_a_refusal_that_says_less():
 
 
 def test_the_terminal_shows_all_of_it():
-    shown = refusal_text("s1", RequestRefused("no: expected a, found b", where="there", remedy="do c"))
+    refusal = RequestRefused("no: expected a, found b", where="there", remedy="do c")
+    shown = "\n".join(refusal_lines(Canvas.of(io.StringIO()), "s1", refusal))
     for text in ("REFUSED s1", "expected a, found b", "there", "do c", "nothing was written"):
         assert text in shown
