@@ -12,6 +12,7 @@ Rules, in the order they are checked; each refusal names what was expected, what
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
