@@ -252,12 +252,17 @@ def _tag(options: Mapping[str, str]) -> str:
     """The tag of one candidate, or the prefix of a batch's tags."""
     one, prefix = options.get("--decision-tag"), options.get("--decision-tag-prefix")
     if "--candidates" in options and "--candidate" in options:
-        raise refuse("--candidate and --candidates stand together", "write one of them")
+        raise refuse(
+            "--candidate and --candidates stand together: expected one of them, found both", "write one of them"
+        )
     if (one is None) is (prefix is None):
-        raise refuse("--decision-tag and --decision-tag-prefix stand together", "write one of them")
+        raise refuse(
+            "--decision-tag and --decision-tag-prefix stand together: expected one of them, found both",
+            "write one of them",
+        )
     if (prefix is None) is ("--candidates" in options):
         raise refuse(
-            "a recorded batch needs --candidates and --decision-tag-prefix, found one of them",
+            "a recorded batch needs --candidates and --decision-tag-prefix: expected both, found one of them",
             "write both, or --candidate and --decision-tag for one candidate",
         )
     return check_tag(one or prefix or "")
@@ -268,7 +273,7 @@ def refuse_unquoted(positional: Iterable[str]) -> None:
     loose = [argument for argument in positional if argument.endswith(".toml")]
     if loose:
         raise refuse(
-            f"{loose[0]} stands on the command line by itself: the shell has expanded the pattern",
+            f"{loose[0]} stands on the command line by itself, expected a quoted pattern, found what the shell made of it",
             "quote it: --candidates 'candidates/*.toml'",
             where="--candidates",
         )

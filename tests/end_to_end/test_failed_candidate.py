@@ -70,15 +70,15 @@ def test_explain_says_what_failed(failed, warm):
 
 
 RERUNS = {
-    "unnamed": ((), "ended as FAIL: a new tag must name it, found nothing"),
-    "without a cause": (("--supersedes", TAG), "--root-cause is None, expected CLASS:text"),
+    "unnamed": ((), "ended as FAIL: expected a new tag to name it, found nothing"),
+    "without a cause": (("--supersedes", TAG), "expected CLASS:text, found None"),
     "with an unknown class": (("--supersedes", TAG, "--root-cause", "vibes:felt wrong"), "expected CLASS:text"),
     "without a difference": (
         ("--supersedes", TAG, "--root-cause", "data:two bad cells"),
         f"nothing differs from tag {TAG}",
     ),
     "naming another tag": (("--supersedes", "nobody", "--root-cause", "data:two bad cells"), "not in the registry"),
-    "with a cause and no tag": (("--root-cause", "data:two bad cells"), "a new tag must name it"),
+    "with a cause and no tag": (("--root-cause", "data:two bad cells"), "expected a new tag to name it"),
 }
 
 

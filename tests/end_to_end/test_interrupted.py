@@ -148,7 +148,7 @@ def test_a_killed_supervisor_leaves_a_started_row_that_recovery_closes(careless,
     careless.write_packet("mischief-2", "s0")
     refused = warm.pytest(careless, *again)
     assert refused.status == 4, refused.output
-    assert "ended as ABANDONED: a new tag must name it" in refused.output
+    assert "ended as ABANDONED: expected a new tag to name it" in refused.output
     refused = warm.pytest(careless, *again, "--supersedes", TAG, "--root-cause", "data:late file")
     assert refused.status == 4, refused.output
     assert "use environment:" in refused.output

@@ -146,7 +146,7 @@ BAD_COMMANDS = {
     "stop at the first failure": (("gates/s0", "-x"), "-x may select"),
     "a part of a stage": (("gates/s0/test_scope.py",), "no stage folder"),
     "no owner": (("gates/s0", "--candidate", "c.toml"), "s0 needs --owner"),
-    "an earlier stage that did not run": (("gates/s3",), "s3 needs an official PASS of s2"),
+    "an earlier stage that did not run": (("gates/s3",), "s3 follows on s2: expected an official PASS of s2"),
 }
 
 
@@ -347,7 +347,7 @@ def halfway(road: Road, tmp_path_factory: pytest.TempPathFactory) -> Desk:
 
 CONTRADICTIONS = {
     "spent": ("s1", (), f"s1 of tag {TAG} is spent"),
-    "a stage left out": ("s3", (), "s3 needs an official PASS of s2"),
+    "a stage left out": ("s3", (), "s3 follows on s2: expected an official PASS of s2"),
     "another owner": ("s2", ("--owner", "otto"), "--owner is otto, the freeze has olga"),
     "another candidate": ("s2", ("--candidate", "fixtures/demo/candidate.toml"), "--candidate is .*, the freeze has"),
     "a late root cause": ("s2", ("--supersedes", TAG, "--root-cause", "data:late"), "belong to s0"),
@@ -373,7 +373,10 @@ def test_a_machine_below_the_profile_runs_unofficially_or_not_at_all(warm, road,
     desk.write_packet(TAG, "s2")
     arguments = desk.stage_arguments(TAG, "s2")
     with nothing_written(desk):
-        assert_refused(desk.on_one_core(*arguments), "below the workstation profile: 1 cores, the profile asks for 2")
+        assert_refused(
+            desk.on_one_core(*arguments),
+            "below the workstation profile: expected what it asks for, found 1 cores, the profile asks for 2",
+        )
 
     for _ in range(2):
         ended = desk.on_one_core(*arguments, "--unofficial")
@@ -388,4 +391,6 @@ def test_a_machine_below_the_profile_runs_unofficially_or_not_at_all(warm, road,
 
     desk.write_packet(TAG, "s3")
     with nothing_written(desk):
-        assert_refused(warm.pytest(desk, *desk.stage_arguments(TAG, "s3")), "s3 needs an official PASS of s2")
+        assert_refused(
+            warm.pytest(desk, *desk.stage_arguments(TAG, "s3")), "s3 follows on s2: expected an official PASS of s2"
+        )

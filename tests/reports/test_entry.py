@@ -79,7 +79,9 @@ def test_a_tag_that_nobody_used_is_unspent(workspace):
 @pytest.mark.parametrize("verdict", ["PASS", "FAIL", "INCOMPLETE"])
 def test_an_official_run_spends_its_stage_however_it_ended(workspace, verdict):
     record_stage(workspace, "new", "s0", verdict)
-    with pytest.raises(RequestRefused, match=r"s0 of tag new is spent \(registry row 1"):
+    with pytest.raises(
+        RequestRefused, match=r"s0 of tag new is spent: expected no official start of it, found registry row 1"
+    ):
         check_unspent(rows_of(workspace), request(workspace))
     check_unspent(rows_of(workspace), request(workspace, "s1"))
 
@@ -138,7 +140,7 @@ def test_another_candidate_of_the_family_owes_nothing_and_counts_its_trials(work
 )
 def test_after_a_tag_that_did_not_pass_it_is_named_with_its_cause(workspace, verdict, cause, must_differ):
     record_stage(workspace, "first", "s0", verdict)
-    with pytest.raises(RequestRefused, match=f"ended as {verdict}: a new tag must name it, found nothing"):
+    with pytest.raises(RequestRefused, match=f"ended as {verdict}: expected a new tag to name it, found nothing"):
         history(workspace)
     found = history(workspace, "first", cause)
     assert (found["supersedes"], found["superseded_ended"], found["must_differ"]) == ("first", verdict, must_differ)
@@ -147,7 +149,7 @@ def test_after_a_tag_that_did_not_pass_it_is_named_with_its_cause(workspace, ver
 def test_the_last_tag_is_named_and_not_an_older_one(workspace):
     record_stage(workspace, "first", "s0", "FAIL")
     record_stage(workspace, "second", "s0", "FAIL", supersedes="first")
-    with pytest.raises(RequestRefused, match="second, ended as FAIL: a new tag must name it, found first"):
+    with pytest.raises(RequestRefused, match="second, ended as FAIL: expected a new tag to name it, found first"):
         history(workspace, "first", "data:x")
 
 
@@ -207,7 +209,7 @@ def test_multipliers_are_judged_in_the_order_of_the_freeze(workspace, chosen, ju
 
 def test_choices_that_contradict_the_freeze_are_refused(workspace):
     candidate = lay_out(workspace.root / "candidate").candidate
-    with pytest.raises(RequestRefused, match=r"multiplier 3 is not frozen; frozen are 1, 1\.5, 2"):
+    with pytest.raises(RequestRefused, match=r"expected some of 1, 1\.5, 2, found 3"):
         check_choices(request(workspace, cost_multipliers=(1.5, 2.0, 3.0)), candidate)
     with pytest.raises(RequestRefused, match="--wf-shards is 4, the freeze has 2"):
         check_choices(request(workspace, wf_shards=4), candidate)
@@ -295,7 +297,7 @@ def test_every_input_must_be_readable(workspace):
 
 
 def test_the_code_that_runs_is_the_code_that_is_checked(tmp_path):
-    with pytest.raises(RequestRefused, match="the code that runs lies in"):
+    with pytest.raises(RequestRefused, match="the code that runs is another copy"):
         check_code(tmp_path)
 
 

@@ -12,7 +12,14 @@ from reports.record.errors import RequestRefused
 from reports.run.terminal import Canvas, refusal_lines
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-RUN = ("run/request.py", "run/entry.py", "criteria/codetree.py", "criteria/startup.py", "record/workspace.py")
+RUN = (
+    "run/request.py",
+    "run/entry.py",
+    "run/ground.py",
+    "criteria/codetree.py",
+    "criteria/startup.py",
+    "record/workspace.py",
+)
 PASSED_THROUGH = ("what", "where", "remedy", "objection")
 """Names under which a refusal hands on what its caller wrote."""
 

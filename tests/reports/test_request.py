@@ -85,7 +85,7 @@ def test_only_a_whole_stage_of_this_repository_is_taken(repository, folder):
 
 
 def test_two_stages_at_once_are_refused(repository):
-    with pytest.raises(RequestRefused, match="one stage folder, found 2"):
+    with pytest.raises(RequestRefused, match="one stage folder: expected 1, found 2"):
         ask(repository, "gates/s0", "gates/s3", "--decision-tag", "T")
 
 
