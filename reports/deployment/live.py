@@ -100,6 +100,16 @@ def read_data(path: Path, candidate: Candidate, last: np.datetime64) -> NewData:
         return NewData(*load_panel(Candidate.from_config(config, candidate.base_dir), ArrayStore(Path(folder))))
 
 
+def known_symbols(candidate: Candidate) -> NDArray[np.str_]:
+    """Every symbol of the price file that was frozen, (N,) text. DataError when it cannot be read."""
+    from engines.parsing import parse_symbols
+    from engines.reading import read_columns
+
+    names = {"symbol": candidate.data.file_columns["symbol"]}
+    found = read_columns(candidate.data_path, names, where=str(candidate.data_path))
+    return np.array(parse_symbols(found.columns["symbol"]).names)
+
+
 def demand_calendar(book: Book, panel: Panel, path: Path) -> None:
     """DataError when the live dates are not exactly the market's between the first and the last of them."""
     inside = panel.dates[(panel.dates >= book.dates[0]) & (panel.dates <= book.dates[-1])]
@@ -273,7 +283,10 @@ def _demand_returns(numbers: Mapping[str, Returns], book: Book, path: Path) -> N
 
 
 def demand_scale(what: str, live: Returns, usual: Returns, path: Path) -> None:
-    """DataError when live values are typically of another magnitude than those out of sample: percent or basis points for decimals."""
+    """DataError when live values are typically of another magnitude than those out of sample: percent or basis points for decimals.
+
+    Medians of the sizes that are not 0; asked when both sides have five of them.
+    """
     sizes = [np.abs(series[np.isfinite(series) & (series != 0.0)]) for series in (live, usual)]
     if min(size.size for size in sizes) < FEWEST_DAYS_FOR_SCALE:
         return

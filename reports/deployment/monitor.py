@@ -24,11 +24,9 @@ import numpy as np
 
 from engines.candidate import Candidate
 from engines.monitoring import METRICS, Book, Metric, Reference
-from engines.panel import load_panel
 from engines.quality import DataQuality
-from engines.store import ArrayStore
 from reports.criteria.freeze import Places
-from reports.deployment.live import LiveFiles, demand_calendar, read_book, read_data, with_positions
+from reports.deployment.live import LiveFiles, demand_calendar, known_symbols, read_book, read_data, with_positions
 from reports.deployment.promotion import Promotion, promotion_of, verified_rows
 from reports.deployment.readiness import WatchedMetric
 from reports.deployment.triggers import Reading, Trigger, evaluate, read_condition
@@ -132,7 +130,7 @@ def monitor(places: Places, tag: str, files: LiveFiles, as_of: date, today: date
     rows = verified_rows(places.workspace)
     promotion = promotion_of(places.workspace, rows, tag)
     candidate, reference = promotion.freeze.candidate(places), promotion.reference
-    book, quality = _live_book(files, candidate, reference, min(as_of, today), places)
+    book, quality = _live_book(files, candidate, reference, min(as_of, today))
     found = (
         *_feed(book, as_of),
         *(_trigger_finding(trigger, book, reference) for trigger in promotion.triggers),
@@ -158,16 +156,16 @@ def monitor(places: Places, tag: str, files: LiveFiles, as_of: date, today: date
 
 
 def _live_book(
-    files: LiveFiles, candidate: Candidate, reference: Reference, latest: date, places: Places
+    files: LiveFiles, candidate: Candidate, reference: Reference, latest: date
 ) -> tuple[Book, DataQuality | None]:
     book = read_book(files.returns, candidate, reference, latest)
     new = None if files.data is None else read_data(files.data, candidate, book.dates[-1])
     if new is not None:
         demand_calendar(book, new.panel, files.returns)
     if files.positions is not None:
-        frozen = new.panel if new is not None else load_panel(candidate, ArrayStore(places.workspace.cache))[0]
         prices = None if new is None else new.panel
-        book = with_positions(book, files.positions, frozen.symbols, candidate, prices, reference)
+        known = known_symbols(candidate) if prices is None else prices.symbols
+        book = with_positions(book, files.positions, known, candidate, prices, reference)
     return book, None if new is None else new.quality
 
 

@@ -24,8 +24,6 @@ from reports.record.registry import Registry, contradict, official_pass, revocat
 from reports.record.workspace import Workspace, check_tag
 
 STATUS: Final = "see `stagegate status`"
-NET_SHARPE: Final = "s3.net_sharpe"
-NET_SHARPE_LEVEL: Final = "s3.net_sharpe.level"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +85,7 @@ def promotion_of(workspace: Workspace, rows: Sequence[Row], tag: str) -> Promoti
 
 def _demand_same_figures(workspace: Workspace, s3: Row, series: OutOfSample) -> None:
     """RecordError when the functions of this code do not give, on the stored returns, what s3 recorded: they would not be the ones it was judged by."""
-    recorded = recorded_figure(load_json(read_regular(workspace.root / s3["report"]), s3["report"]), NET_SHARPE, "x1")
+    recorded = _recorded_net_sharpe(load_json(read_regular(workspace.root / s3["report"]), s3["report"]))
     found = sharpe_ratio(series.judged_returns(1.0), periods_per_year=TRADING_DAYS_PER_YEAR)
     if recorded is None or not np.isclose(recorded, found, rtol=1e-12, atol=0.0):
         raise RecordError(
@@ -97,11 +95,14 @@ def _demand_same_figures(workspace: Workspace, s3: Row, series: OutOfSample) -> 
         )
 
 
-def recorded_figure(report: Mapping[str, Any], gate: str, cell: str) -> float | None:
-    """The measurement of a gate's cell whose threshold ends in `.level`; None when the report has none."""
-    for entry in report.get("gates", {}).get(gate, {}).get("cells", ()):
-        if entry["id"] == cell:
-            for evidence in entry["evidence"]:
-                if evidence["threshold"] == NET_SHARPE_LEVEL:
-                    return None if evidence["measured"] is None else float(evidence["measured"])
-    return None
+def _recorded_net_sharpe(report: Mapping[str, Any]) -> float | None:
+    """What an s3 report measured as the net Sharpe ratio at multiplier 1; None when it holds no such figure."""
+    cells = report["gates"].get("s3.net_sharpe", {}).get("cells", ())
+    measured = [
+        entry["measured"]
+        for cell in cells
+        if cell["id"] == "x1"
+        for entry in cell["evidence"]
+        if entry["threshold"] == "s3.net_sharpe.level"
+    ]
+    return float(measured[0]) if measured and measured[0] is not None else None

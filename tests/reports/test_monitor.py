@@ -191,6 +191,19 @@ def test_new_data_that_break_their_contract_are_watched(desk: Desk, market: pd.D
     assert (found.exit_status, found.findings[-1].value, found.findings[-1].who) == (10, 60.0, "olga")
 
 
+def test_without_new_data_the_frozen_file_says_which_names_there_are(desk: Desk) -> None:
+    before = listing(desk.promoted.workspace.root)
+    table = {"date": live_days(150).astype(str), "symbol": np.full(150, "A"), "weight": np.full(150, 2.0)}
+    path = write_csv(desk.folder / "positions.csv", table)
+    found = desk.read(live_table(), positions=path)
+    assert (states(found, "watch")["gross exposure"], states(found, "watch")["net exposure"]) == ("in bounds", "watch")
+    assert states(found, "watch")["rank IC"] == "not read"
+    write_csv(path, {**table, "symbol": np.full(150, "B")})
+    with pytest.raises(DataError, match="1 of 1 names are unknown to the market data: B"):
+        desk.read(live_table(), positions=path)
+    assert listing(desk.promoted.workspace.root) == before
+
+
 Damage = Callable[[pd.DataFrame], pd.DataFrame]
 
 
