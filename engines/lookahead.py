@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +25,6 @@ CUTS = 20
 MISSING_COUNTS_AS = 1.0
 
 States = Sequence[tuple[Refit, State]]
-Scoring = Callable[["Panel", "Candidate", "Variant", NDArray[np.bool_], States], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,32 +72,36 @@ def truncation_difference(study: Study, *, seed: int, n_cuts: int = CUTS) -> Tru
     rest of the file. A user's function is called in a process that was never given the whole panel. Of a fitted signal the state in force at
     the cut is fitted anew on the cut panel, which holds its whole training window; states before it have theirs from the same rows by construction.
     """
-    return _difference(study, seed, n_cuts, score)
+    return _differences(study, seed, n_cuts)[0]
 
 
 def planted_leak_difference(study: Study, *, seed: int, n_cuts: int = CUTS) -> TruncationDifference:
     """The positive control: the same check of the same signal, moved one day towards the past so that each row shows tomorrow's score."""
-    return _difference(study, seed, n_cuts, tomorrows_score)
+    return _differences(study, seed, n_cuts)[1]
 
 
-def tomorrows_score(
-    panel: Panel, candidate: Candidate, variant: Variant, mask: NDArray[np.bool_], states: States
-) -> NDArray[np.float64]:
-    """The candidate's signal with a planted leak: row t holds the score of t + 1, the last row its own."""
-    signal = score(panel, candidate, variant, mask, states)
+def tomorrows(signal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A signal with a planted leak, (T, N): row t holds the score of t + 1, the last row its own."""
     return np.vstack([signal[1:], signal[-1:]])
 
 
 def decide(
-    panel: Panel, candidate: Candidate, variant: Variant, first_rebalance: int, scoring: Scoring, states: States = ()
-) -> Decisions:
-    """Everything the backtest would decide on the dates of `panel`, with the rebalance grid anchored at `first_rebalance`.
+    panel: Panel, candidate: Candidate, variant: Variant, first_rebalance: int, states: States = ()
+) -> tuple[Decisions, Decisions]:
+    """Everything the backtest would decide on the dates of `panel`, with the rebalance grid anchored at `first_rebalance`: as it is, and with the leak.
 
     `states` are those of a fitted signal's refits.
     """
-    portfolio = candidate.portfolio
     mask = build_universe(panel, candidate.universe).mask
-    signal = scoring(panel, candidate, variant, mask, states)
+    signal = score(panel, candidate, variant, mask, states)
+    honest, leaking = (_decided(panel, candidate, first_rebalance, mask, each) for each in (signal, tomorrows(signal)))
+    return honest, leaking
+
+
+def _decided(
+    panel: Panel, candidate: Candidate, first_rebalance: int, mask: NDArray[np.bool_], signal: NDArray[np.float64]
+) -> Decisions:
+    portfolio = candidate.portfolio
     rows = np.arange(first_rebalance, panel.n_dates, portfolio.rebalance_days)
     weights = mean_of_last(target_weights(signal[rows], mask[rows], portfolio), targets_held(portfolio))
     prices = panel.open if portfolio.execution_price == "open" else panel.close
@@ -107,7 +111,9 @@ def decide(
     return Decisions(signal, mask.astype(np.float64), weights, np.where(weights != 0.0, fills, np.nan))
 
 
-def _difference(study: Study, seed: int, n_cuts: int, scoring: Scoring) -> TruncationDifference:
+@lru_cache(maxsize=1)
+def _differences(study: Study, seed: int, n_cuts: int) -> tuple[TruncationDifference, TruncationDifference]:
+    """The check and its positive control, of the same cuts: universe and score of a cut panel are computed once for both, and kept for the second gate."""
     panel, candidate, first = study.sealed, study.candidate, study.first_rebalance
     earliest = min(first + candidate.portfolio.execution_delay_days, panel.n_dates - 1)
     usable = np.arange(earliest, panel.n_dates - 1)
@@ -116,23 +122,23 @@ def _difference(study: Study, seed: int, n_cuts: int, scoring: Scoring) -> Trunc
     variants = candidate.variants()
     states = {variant.label: study.states(variant) for variant in variants[: len(cuts)]}
     whole = {
-        variant.label: decide(panel, candidate, variant, first, scoring, states[variant.label])
+        variant.label: decide(panel, candidate, variant, first, states[variant.label])
         for variant in variants[: len(cuts)]
     }
-    found = []
+    found: list[tuple[list[float], ...]] = []
     for turn, cut in enumerate(cuts):
         variant = variants[turn % len(variants)]
         known = panel.as_known_at(cut + 1)
         try:
-            part = decide(
-                known, candidate, variant, first, scoring, _as_known(states[variant.label], known, study, variant)
-            )
+            parts = decide(known, candidate, variant, first, _as_known(states[variant.label], known, study, variant))
         except SignalError:  # dates that have scores on the whole panel have none without the rest of it
-            found.append([MISSING_COUNTS_AS] * 4)
+            found.append(([MISSING_COUNTS_AS] * 4,) * 2)
             continue
-        found.append(_compare(part, whole[variant.label], cut, first, candidate))
-    largest = np.max(found, axis=0).tolist() if found else [float("nan")] * 4
-    return TruncationDifference(cuts, *largest)
+        pairs = zip(parts, whole[variant.label], strict=True)
+        found.append(tuple(_compare(part, all_of_it, cut, first, candidate) for part, all_of_it in pairs))
+    largest = np.max(found, axis=0).tolist() if found else [[float("nan")] * 4] * 2
+    honest, leaking = (TruncationDifference(cuts, *each) for each in largest)
+    return honest, leaking
 
 
 def _as_known(states: States, known: Panel, study: Study, variant: Variant) -> States:
