@@ -112,6 +112,16 @@ def test_the_tutorial_takes_every_stage() -> None:
     assert [shlex.split(line)[1] for line in recorded] == [f"gates/{stage}" for stage in STAGES]
 
 
+def test_the_tutorial_ends_with_a_rollback_that_fired() -> None:
+    monitored = commands("stagegate", [DOCS / "tutorial.md"])
+    assert sum(line.startswith("stagegate monitor ") for line in monitored) == 2
+    told = [block for block in blocks(DOCS / "tutorial.md", "") if "live days" in block]
+    assert [("ROLL BACK, exit 11" in block, "IN BOUNDS, exit 0" in block) for block in told] == [
+        (False, True),
+        (True, False),
+    ]
+
+
 def test_scripts_are_called_with_options_they_know() -> None:
     for page in HAND_WRITTEN:
         for line in "\n".join(blocks(page, "sh")).splitlines():

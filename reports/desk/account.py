@@ -157,7 +157,7 @@ def _cell(gate: str, level: str, cell: Mapping[str, Any], step: Mapping[str, Any
         margin=number(cell.get("margin")),
         unit=str(cell.get("unit", "")),
         n_obs=None if n_obs is None else int(n_obs),
-        note=str(cell.get("note") or ""),
+        note=_note(gate, cell),
         to_pass=tuple(_to_pass(gate, cell)) if missed else (),
         first_date=first,
         last_date=last,
@@ -166,6 +166,12 @@ def _cell(gate: str, level: str, cell: Mapping[str, Any], step: Mapping[str, Any
         look_closer=str(step.get("look_closer", "")),
         rerun_needs=str(step.get("rerun_needs", "")),
     )
+
+
+def _note(gate: str, cell: Mapping[str, Any]) -> str:
+    """What was noted of a cell besides its figures: the message of a failed one repeats them."""
+    note = str(cell.get("note") or "")
+    return "" if note.startswith((f"{gate}.", f"{gate} [")) else note
 
 
 def _to_pass(gate: str, cell: Mapping[str, Any]) -> Iterator[str]:

@@ -72,6 +72,11 @@ def place_of(arguments: argparse.Namespace) -> str:
     return f" --workspace {shlex.quote(arguments.workspace)}" if arguments.workspace else ""
 
 
+def of(count: int, thing: str) -> str:
+    """`1 tag`, `2 tags`."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
 def printable(text: str) -> str:
     """`text` without characters that would move a terminal's cursor or colour it."""
     return "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)

@@ -137,7 +137,7 @@ def page(found: Handoff, place: str) -> str:
         "# Handoff",
         f"Made by `stagegate handoff{place}` at {found.written_utc} from {found.rows} registry rows, head `{found.head[:12]}`. Not edited by hand: make it anew.",
         _ORIENTATION.format(place=place),
-        f"## In flight\n\n{len(found.in_flight)} tags wait for something; {found.done} are closed (`stagegate status{place}`).",
+        f"## In flight\n\nTags that wait for something: {len(found.in_flight)}; closed: {found.done} (`stagegate status{place}`).",
         markdown_table(("tag", "stage", "candidate", "owner", "waits for"), flight)
         if flight
         else "Nothing is in flight.",

@@ -193,8 +193,8 @@ def test_tags_that_fail_alike_are_one_pattern_with_the_causes_that_followed(work
     ]
     assert (second.gate, second.tags, second.unofficial) == ("s1.coverage", 1, 1)
     _, told = type_in("failures")
-    assert "s1.ic_t: 2 tags, 1 candidates, 2 cells; last a-2" in told
-    assert "followed by parameter: 1 tags, 1 got past the stage; parameter:slower" in told
+    assert "s1.ic_t: 2 tags, 1 candidate, 2 cells; last a-2" in told
+    assert "followed by parameter: 1 tag, 1 got past the stage; parameter:slower" in told
     assert json.loads(type_in("failures", "--json")[1])["patterns"][0]["fingerprint"] == first.fingerprint
 
 
@@ -212,7 +212,7 @@ def test_an_abandoned_run_is_a_failure_of_the_run(workspace: Workspace, type_in:
     registry.claim(row)
     registry.append("ABANDONED", {**row, "detail": "run run-9 of gone ended without a word at 2026-01-01T00:00:00Z"})
     _, told = type_in("failures")
-    assert "the run: 1 tags" in told
+    assert "the run: 1 tag," in told
     assert "run RUN of TAG ended without a word at DATE" in told
 
 
@@ -245,6 +245,7 @@ def test_handoff_is_enough_to_go_on(workspace: Workspace, type_in: Any) -> None:
     record_stage(workspace, "new", "s0", supersedes="old", root_cause="data:late")
     held = type_in("verify")
     status, told = type_in("handoff")
+    assert [tag["tag"] for tag in json.loads(type_in("handoff", "--json")[1])["in_flight"]] == ["mom-1", TAG, "new"]
     assert type_in("verify") == held
     assert (status, f"docs/production_research/{HANDOFF}" in told) == (0, True)
     page = (workspace.research / HANDOFF).read_text(encoding="utf-8")
@@ -253,7 +254,7 @@ def test_handoff_is_enough_to_go_on(workspace: Workspace, type_in: Any) -> None:
     assert "| rev-2026-01 | s3.shard_net_t: likely one period lost money. Look closer: less it |" in page
     assert f"stagegate explain {TAG} --workspace {workspace.root}" in page
     assert "gate_results/production_gates" in page
-    assert "3 tags wait for something; 1 are closed" in page
+    assert "Tags that wait for something: 3; closed: 1" in page
     assert "\nold" not in page.split("## Last verdicts")[0]
     before = page
     record_stage(workspace, "mom-1", "s2")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from reports.desk.command_line import Answer, CommandLine, place_of, workspace_of
+from reports.desk.command_line import Answer, CommandLine, of, place_of, workspace_of
 
 if TYPE_CHECKING:
     from reports.desk.account import CellAccount, StageAccount
@@ -118,9 +118,9 @@ def show_failures(arguments: argparse.Namespace) -> Answer:
 
 def pattern_lines(pattern: Pattern) -> Iterator[str]:
     """One pattern."""
-    counts = f"{pattern.tags} tags, {pattern.candidates} candidates, {pattern.cells} cells"
-    unofficial = f", {pattern.unofficial} unofficial runs" if pattern.unofficial else ""
+    counts = ", ".join((of(pattern.tags, "tag"), of(pattern.candidates, "candidate"), of(pattern.cells, "cell")))
+    unofficial = f", {of(pattern.unofficial, 'unofficial run')}" if pattern.unofficial else ""
     yield f"{pattern.fingerprint}  {pattern.gate or 'the run'}: {counts}{unofficial}; last {pattern.last_tag}, {pattern.last_utc}"
     yield f"    {pattern.message}"
     for each in pattern.followed:
-        yield f"    followed by {each.root_cause}: {each.tags} tags, {each.passed} got past the stage; {'; '.join(each.words)}"
+        yield f"    followed by {each.root_cause}: {of(each.tags, 'tag')}, {each.passed} got past the stage; {'; '.join(each.words)}"

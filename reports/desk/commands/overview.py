@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from reports.desk.command_line import REFUSED, STAGE_CHOICES, Answer, CommandLine, place_of, workspace_of
+from reports.desk.command_line import REFUSED, STAGE_CHOICES, Answer, CommandLine, of, place_of, workspace_of
 
 if TYPE_CHECKING:
     from reports.desk.leaderboard import Placing
@@ -85,7 +85,7 @@ def write_handoff_page(arguments: argparse.Namespace) -> Answer:
     workspace, place = workspace_of(arguments), place_of(arguments)
     found = handoff(workspace, Registry(workspace.root).rows(), utc_now(), place)
     path = workspace.relative(write_handoff(workspace, found, place))
-    counts = f"{len(found.in_flight)} tags in flight, {len(found.follow_ups)} open follow-ups, {found.rows} rows"
+    counts = f"{of(len(found.in_flight), 'tag')} in flight, {of(len(found.follow_ups), 'open follow-up')}, {of(found.rows, 'row')}"
     return {"schema": 1, "written": path, **asdict(found)}, [f"written  {path}", f"         {counts}"], 0
 
 
