@@ -14,7 +14,8 @@ from scipy.special import ndtri
 from engines.costs import TRADING_DAYS_PER_YEAR
 from engines.ic import rank_ic
 from engines.statistics.drawdown import max_drawdown
-from engines.statistics.inference import alpha_beta
+from engines.statistics.inference import NORMAL_95, alpha_beta, newey_west_lags, newey_west_tstat
+from engines.statistics.samples import is_constant
 from engines.statistics.sharpe import sharpe_ratio
 from engines.statistics.tail import cvar_rockafellar_uryasev
 from engines.walk_forward import OutOfSample
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 LARGEST_CAPACITY_RATIO = 1e6
 MIN_NAMES_FOR_CORRELATION = 3
+MIN_DAYS_FOR_BETA = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ class Risk:
     n_days: int
     n_rebalances: int
     n_trades: int
+    beta_abs_interval: tuple[float, float]  # of abs(beta) at 95 %; NaN where it cannot be told
 
 
 def measure_risk(walk_forward: OutOfSample, books: Books, long_fraction: float) -> Risk:
@@ -122,7 +125,19 @@ def measure_risk(walk_forward: OutOfSample, books: Books, long_fraction: float) 
         n_days=walk_forward.n_days,
         n_rebalances=books.weights.shape[0],
         n_trades=int(orders.size),
+        beta_abs_interval=beta_abs_interval(returns, walk_forward.market),
     )
+
+
+def beta_abs_interval(returns: NDArray[np.float64], market: NDArray[np.float64]) -> tuple[float, float]:
+    """Between which bounds does abs(beta) lie at 95 %? The slope's Newey-West interval with its sign taken off; NaN where there is no slope."""
+    both = np.isfinite(returns) & np.isfinite(market)
+    if both.sum() < MIN_DAYS_FOR_BETA or is_constant(market[both]):
+        return math.nan, math.nan
+    fit = newey_west_tstat(returns[both], market[both], newey_west_lags(int(both.sum())))
+    slope, reach = float(fit.coefficients[0]), NORMAL_95 * float(fit.standard_errors[0])
+    lower = max(0.0, abs(slope) - reach)
+    return lower, abs(slope) + reach
 
 
 def annual_volatility(returns: NDArray[np.float64]) -> float:

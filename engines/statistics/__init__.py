@@ -39,9 +39,12 @@ from engines.statistics.inference import (
     RegressionFit,
     alpha_beta,
     fama_macbeth,
+    newey_west_interval_of_mean,
+    newey_west_interval_of_ratio,
     newey_west_lags,
     newey_west_tstat,
     newey_west_tstat_of_mean,
+    observations_for_t,
     spearman_rank_ic,
     student_t_of_mean,
 )
@@ -54,6 +57,7 @@ from engines.statistics.multiplicity import (
     posterior_false_discovery_rate,
 )
 from engines.statistics.overfitting import BacktestOverfitting, LineFit, line_fit, pbo_cscv
+from engines.statistics.rates import Rate, rate, share_interval
 from engines.statistics.samples import ReturnMoments, monthly_returns, return_moments
 from engines.statistics.sharpe import (
     adjusted_sharpe_ratio,
@@ -104,6 +108,7 @@ __all__ = [
     "MarketImpact",
     "MeanTest",
     "MultipleTest",
+    "Rate",
     "RegressionFit",
     "ReturnMoments",
     "SharpeDifference",
@@ -142,18 +147,23 @@ __all__ = [
     "min_track_record_length",
     "min_track_record_length_2025",
     "monthly_returns",
+    "newey_west_interval_of_mean",
+    "newey_west_interval_of_ratio",
     "newey_west_lags",
     "newey_west_tstat",
     "newey_west_tstat_of_mean",
     "null_trial_std",
+    "observations_for_t",
     "pain_index",
     "pbo_cscv",
     "politis_white_block_length",
     "posterior_false_discovery_rate",
     "probabilistic_sharpe_ratio",
     "probabilistic_sharpe_ratio_2025",
+    "rate",
     "resample_counts",
     "return_moments",
+    "share_interval",
     "sharpe_ratio",
     "sharpe_standard_error",
     "sharpe_standard_error_lo_iid",

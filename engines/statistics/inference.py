@@ -13,6 +13,7 @@ from engines.errors import StatisticsError
 from engines.statistics.samples import ROUNDING, FloatArray, is_constant, observed, observed_pairs
 
 TRADING_DAYS_PER_YEAR = 252
+NORMAL_95 = 1.959963984540054
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,13 @@ def newey_west_tstat_of_mean(series: npt.ArrayLike, lags: int | None = None, *, 
     Reference: Newey & West (1987), Econometrica 55(3), 703-708.
     """
     sample = observed(series, "series")
+    if sample.size == 0:
+        return math.nan
+    return float(sample.sum()) / _newey_west_error_of_sum(sample, lags, small_sample=small_sample)
+
+
+def _newey_west_error_of_sum(sample: FloatArray, lags: int | None, *, small_sample: bool) -> float:
+    """Standard error of the sum; NaN without dispersion, or where the weighted autocovariances leave no variance."""
     if is_constant(sample):
         return math.nan
     n_obs = sample.size
@@ -138,9 +146,70 @@ def newey_west_tstat_of_mean(series: npt.ArrayLike, lags: int | None = None, *, 
     factor = n_obs / (n_obs - 1) if small_sample else 1.0
     deviation = sample - sample.mean()
     long_run = factor * float(_bartlett_long_run(deviation[:, None], n_lags)[0, 0])
-    if long_run <= ROUNDING * float(deviation @ deviation):
-        return math.nan
-    return float(sample.sum()) / math.sqrt(long_run)
+    return math.sqrt(long_run) if long_run > ROUNDING * float(deviation @ deviation) else math.nan
+
+
+def newey_west_interval_of_mean(series: npt.ArrayLike, lags: int | None = None) -> tuple[float, float]:
+    """Between which bounds does the mean of an autocorrelated series lie at 95 %?
+
+    mean -+ 1.96 standard errors, the error that of newey_west_tstat_of_mean with T/(T - 1). Too narrow where labels overlap heavily, as the t is
+    too large.
+
+    Args:
+        series: shape (T,). NaN are left out and what remains is taken as adjacent.
+        lags: L; None for newey_west_lags(T).
+
+    Returns:
+        (lower, upper) in the unit of the series; NaN for T < 2 or a constant series.
+
+    Raises:
+        StatisticsError: infinite values, not one-dimensional, or negative lags.
+
+    Reference: Newey & West (1987), Econometrica 55(3), 703-708.
+    """
+    sample = observed(series, "series")
+    if sample.size == 0:
+        return math.nan, math.nan
+    reach = NORMAL_95 * _newey_west_error_of_sum(sample, lags, small_sample=True) / sample.size
+    mean = float(sample.mean())
+    return mean - reach, mean + reach
+
+
+def newey_west_interval_of_ratio(
+    numerator: npt.ArrayLike, denominator: npt.ArrayLike, lags: int | None = None
+) -> tuple[float, float]:
+    """Between which bounds does the ratio of two means lie at 95 %, when both are measured on the same dates?
+
+    The ratios m for which mean(x - m y) is within 1.96 Newey-West errors of 0: the roots of a quadratic in m. With x the gross return and y its
+    cost, the cost multipliers at which the net profit could be 0.
+
+    Args:
+        numerator: shape (T,), x.
+        denominator: shape (T,), y, aligned. A date with NaN in either is left out and the rest taken as adjacent.
+        lags: L; None for newey_west_lags(T).
+
+    Returns:
+        (lower, upper); NaN for T < 2, or when the denominator's mean is itself not told from 0 (the set is then unbounded).
+
+    Raises:
+        StatisticsError: shapes that differ, infinite values, or negative lags.
+
+    Reference: Fieller (1954), JRSS-B 16(2), 175-185, with the long-run covariance of Newey & West (1987).
+    """
+    x, y = observed_pairs(numerator, denominator, ("numerator", "denominator"))
+    if x.size < 2:
+        return math.nan, math.nan
+    pair = np.column_stack([x, y])
+    n_lags = newey_west_lags(x.size) if lags is None else lags
+    sums = _bartlett_long_run(pair - pair.mean(axis=0), n_lags) * x.size / (x.size - 1)
+    spread = sums * (NORMAL_95 / x.size) ** 2
+    a = float(y.mean() ** 2 - spread[1, 1])
+    b = float(x.mean() * y.mean() - spread[0, 1])
+    c = float(x.mean() ** 2 - spread[0, 0])
+    inside = b**2 - a * c
+    if a <= 0.0 or inside < 0.0:
+        return math.nan, math.nan
+    return (b - math.sqrt(inside)) / a, (b + math.sqrt(inside)) / a
 
 
 def student_t_of_mean(values: npt.ArrayLike) -> MeanTest:
@@ -168,6 +237,31 @@ def student_t_of_mean(values: npt.ArrayLike) -> MeanTest:
     standard_error = float(np.std(sample, ddof=1)) / math.sqrt(n_obs)
     t_stat = mean / standard_error
     return MeanTest(n_obs, mean, standard_error, t_stat, float(stdtr(n_obs - 1, -t_stat)))
+
+
+def observations_for_t(t_stat: float, n_obs: int, wanted: float) -> float:
+    """How many independent observations would bring the t of a mean to `wanted`, were mean and spread to stay as they are?
+
+    n (wanted / t)^2, rounded up.
+
+    Args:
+        t_stat: the t of the mean of n_obs observations.
+        n_obs: n.
+        wanted: the t to reach, > 0.
+
+    Returns:
+        Observations, those at hand included; inf for t_stat <= 0, NaN for a NaN t.
+
+    Raises:
+        StatisticsError: wanted <= 0.
+
+    Reference: the t of a mean grows with sqrt(n).
+    """
+    if wanted <= 0.0:
+        raise StatisticsError(f"a t of {wanted:g} takes no observations", remedy="ask for a positive t")
+    if math.isnan(t_stat):
+        return math.nan
+    return float(math.ceil(n_obs * (wanted / t_stat) ** 2 - ROUNDING)) if t_stat > 0.0 else math.inf
 
 
 def fama_macbeth(period_coefficients: npt.ArrayLike) -> MeanTest:

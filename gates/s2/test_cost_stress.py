@@ -6,7 +6,8 @@ from engines.statistics import newey_west_tstat_of_mean
 def test_no_shard_is_a_clear_loser(shard_backtest, cost_multiplier, evidence):
     """t-statistic of the mean net return clears the floor in every shard at every multiplier."""
     net = shard_backtest.net_returns(cost_multiplier)  # (days,) decimal
-    assert evidence("s2.shard_net_t", newey_west_tstat_of_mean(net), n_obs=net.size)
+    note = f"nothing is left at {shard_backtest.break_even_multiplier:.2f} times the costs"
+    assert evidence("s2.shard_net_t", newey_west_tstat_of_mean(net), n_obs=net.size, note=note)
 
 
 def test_each_stressor_moves_what_it_must(shard_stress, evidence):

@@ -3,7 +3,7 @@
 
 def test_beta_is_small(risk, evidence):
     """Slope of the net return on the market."""
-    assert evidence("s2.risk.beta_abs", abs(risk.beta), n_obs=risk.n_days)
+    assert evidence("s2.risk.beta_abs", abs(risk.beta), n_obs=risk.n_days, interval=risk.beta_abs_interval)
 
 
 def test_the_book_keeps_its_names(risk, evidence):

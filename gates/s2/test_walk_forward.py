@@ -1,6 +1,6 @@
 """S2 walk-forward: chosen in each training window, judged on the test window that follows a purged and embargoed gap."""
 
-from engines.statistics import stationary_bootstrap_interval
+from engines.statistics import share_interval, stationary_bootstrap_interval
 
 
 def test_training_labels_end_before_the_test(shard_backtest, candidate, evidence):
@@ -25,4 +25,5 @@ def test_out_of_sample_ic_is_positive(walk_forward, seed, evidence):
 def test_most_windows_are_positive(walk_forward, evidence):
     """Share of test windows whose mean IC is positive: an edge, not an episode."""
     window_ic = walk_forward.window_ic
-    assert evidence("s2.wf_positive_ratio", (window_ic > 0).mean(), n_obs=window_ic.size)
+    interval = share_interval(window_ic > 0)
+    assert evidence("s2.wf_positive_ratio", (window_ic > 0).mean(), n_obs=window_ic.size, interval=interval)

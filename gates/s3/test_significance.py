@@ -4,10 +4,14 @@ from engines.costs import TRADING_DAYS_PER_YEAR
 from engines.statistics import (
     benjamini_hochberg,
     deflated_sharpe_ratio,
+    expected_max_sharpe,
     min_backtest_length_years,
     min_track_record_length,
+    newey_west_interval_of_mean,
+    newey_west_lags,
     null_trial_std,
     return_moments,
+    share_interval,
     trials_survived,
 )
 
@@ -17,8 +21,11 @@ def test_the_factor_survives_its_family(walk_forward, family, evidence):
     spaced = walk_forward.spaced_ic
     own_q = benjamini_hochberg(family.p_values).adjusted[0]
     found = evidence("s3.stat_gate_factor_pass.q", own_q, n_obs=family.n_trials, note=family.note)
-    often = evidence("s3.stat_gate_factor_pass.positive_ratio", (spaced > 0).mean(), n_obs=spaced.size)
-    up = evidence("s3.stat_gate_factor_pass.mean", walk_forward.ic.mean(), n_obs=walk_forward.ic.size)
+    shares = share_interval(spaced > 0)
+    often = evidence("s3.stat_gate_factor_pass.positive_ratio", (spaced > 0).mean(), n_obs=spaced.size, interval=shares)
+    ic = walk_forward.ic
+    means = newey_west_interval_of_mean(ic, newey_west_lags(max(1, ic.size), walk_forward.horizon_days))
+    up = evidence("s3.stat_gate_factor_pass.mean", ic.mean(), n_obs=ic.size, interval=means)
     assert found
     assert often
     assert up
@@ -32,7 +39,12 @@ def test_the_sharpe_survives_its_deflation(walk_forward, family, evidence):
     deflated = deflated_sharpe_ratio(*shape, n_trials=family.n_trials, trial_std=spread)
     alone = deflated_sharpe_ratio(*shape, n_trials=family.n_trials, trial_std=null_trial_std([], moments.n_obs))
     survives = trials_survived(*shape, trial_std=spread, probability=0.95)
-    note = f"{family.note}; self-contained {alone:.4f}; survives {survives:.3g} trials"
+    hurdle = expected_max_sharpe(family.n_trials, spread)
+    needed_days = min_track_record_length(moments.sharpe, moments.skew, moments.kurtosis, benchmark=hurdle)
+    note = (
+        f"{family.note}; self-contained {alone:.4f}; survives {survives:.3g} trials; "
+        f"{needed_days:.0f} days would do at this Sharpe ratio and hurdle, there are {moments.n_obs}"
+    )
     assert evidence("s3.deflated_sharpe", deflated, n_obs=moments.n_obs, note=note)
 
 

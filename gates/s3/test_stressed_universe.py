@@ -1,23 +1,32 @@
 """S3 stressed universe: is the edge there where it can be traded? Larger, more liquid, dearer names at one and a half times the costs."""
 
+from engines.statistics import newey_west_interval_of_mean, newey_west_lags, share_interval
+
 
 def test_mean_ic_is_positive(stressed_walk_forward, evidence):
     """Mean daily net rank IC at 1.5 in the stricter universe."""
     net_ic = stressed_walk_forward.net_ic(1.5)
+    lags = newey_west_lags(max(1, net_ic.size), stressed_walk_forward.horizon_days)
     assert evidence(
-        "s3.wf_gate_positive_mean", net_ic.mean(), n_obs=net_ic.size, note=stressed_walk_forward.universe_note
+        "s3.wf_gate_positive_mean",
+        net_ic.mean(),
+        n_obs=net_ic.size,
+        note=stressed_walk_forward.universe_note,
+        interval=newey_west_interval_of_mean(net_ic, lags),
     )
 
 
 def test_most_windows_are_positive(stressed_walk_forward, evidence):
     """Share of windows whose mean net IC at 1.5 is positive in the stricter universe."""
     window_ic = stressed_walk_forward.window_net_ic(1.5)
-    assert evidence("s3.wf_gate_pos_ratio", (window_ic > 0).mean(), n_obs=window_ic.size)
+    interval = share_interval(window_ic > 0)
+    assert evidence("s3.wf_gate_pos_ratio", (window_ic > 0).mean(), n_obs=window_ic.size, interval=interval)
 
 
 def test_beta_is_small(stressed_risk, evidence):
     """Slope of the net return on the market, stricter universe."""
-    assert evidence("s3.risk_gate_beta_abs", abs(stressed_risk.beta), n_obs=stressed_risk.n_days)
+    interval = stressed_risk.beta_abs_interval
+    assert evidence("s3.risk_gate_beta_abs", abs(stressed_risk.beta), n_obs=stressed_risk.n_days, interval=interval)
 
 
 def test_the_book_keeps_its_names(stressed_risk, evidence):

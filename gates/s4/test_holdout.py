@@ -1,7 +1,12 @@
 """S4 holdout: what does the window say that nobody has looked at?"""
 
 from engines.costs import TRADING_DAYS_PER_YEAR
-from engines.statistics import haircut_sharpe_bonferroni, monthly_returns, sharpe_ratio
+from engines.statistics import (
+    haircut_sharpe_bonferroni,
+    monthly_returns,
+    sharpe_ratio,
+    stationary_bootstrap_interval,
+)
 
 
 def annual_net_sharpe(series):
@@ -9,10 +14,13 @@ def annual_net_sharpe(series):
     return sharpe_ratio(series.judged_returns(1.0), periods_per_year=TRADING_DAYS_PER_YEAR)
 
 
-def test_the_sealed_window_earns_its_costs(holdout, holdout_looks, evidence):
+def test_the_sealed_window_earns_its_costs(holdout, holdout_looks, seed, evidence):
     """Net Sharpe of the final window, sealed until now, with the variant chosen on the train days that end a gap before it."""
     note = f"{holdout_looks} earlier looks at this window by the family"
-    assert evidence("s4.holdout", annual_net_sharpe(holdout), n_obs=holdout.n_days, note=note)
+    net, block = holdout.judged_returns(1.0), min(holdout.horizon_days, holdout.n_days)
+    interval = stationary_bootstrap_interval(net, "sharpe", block_length=block, seed=seed)
+    bounds = interval.bounds(TRADING_DAYS_PER_YEAR**0.5)
+    assert evidence("s4.holdout", annual_net_sharpe(holdout), n_obs=holdout.n_days, note=note, interval=bounds)
 
 
 def test_the_sealed_window_resembles_the_walk_forward(holdout, walk_forward, evidence):

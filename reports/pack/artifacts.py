@@ -222,7 +222,9 @@ def risk_json(risk: Risk) -> Mapping[str, Any]:
 
 
 def _number(value: Any) -> Any:
-    """A built-in number; None for one that is not finite."""
+    """A built-in number, or a list of them; None for one that is not finite."""
+    if isinstance(value, tuple):
+        return [_number(part) for part in value]
     if isinstance(value, (float, np.floating)):
         return float(value) if np.isfinite(value) else None
     return int(value) if isinstance(value, np.integer) else value

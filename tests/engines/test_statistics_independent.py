@@ -255,3 +255,48 @@ def test_purged_rows_one_by_one(n: int, folds: int, tested: int, purge: int, emb
             and not any(row - step in test_rows for step in range(1, purge + embargo + 1))
         ]
         assert split.train.tolist() == kept
+
+
+# -------------------------------------------------------------------------------------------------- intervals and distances
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_interval_of_a_mean_is_that_of_statsmodels(seed: int) -> None:
+    series, lags = draw(seed, 80 + 50 * seed, rho=0.5), 3 + seed
+    fit = sm.OLS(series, np.ones(series.size)).fit(
+        cov_type="HAC", cov_kwds={"maxlags": lags, "use_correction": True}, use_t=False
+    )
+    found = statistics.newey_west_interval_of_mean(series, lags)
+    assert found == pytest.approx(tuple(fit.conf_int()[0]), rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_interval_of_a_ratio_is_where_the_difference_is_not_told_from_zero(seed: int) -> None:
+    x = draw(seed, 300, rho=0.2) + 0.002
+    y = np.abs(draw(seed + 30, 300)) + 0.001
+    lower, upper = statistics.newey_west_interval_of_ratio(x, y, 5)
+    assert lower < x.mean() / y.mean() < upper
+    edges = [statistics.newey_west_tstat_of_mean(x - bound * y, 5) for bound in (lower, upper)]
+    assert edges == pytest.approx([1.959963984540054, -1.959963984540054], rel=1e-9)
+
+
+def test_an_interval_that_cannot_be_told_is_nan() -> None:
+    assert all(math.isnan(bound) for bound in statistics.newey_west_interval_of_mean([0.1, 0.1, 0.1]))
+    assert all(math.isnan(bound) for bound in statistics.newey_west_interval_of_mean([]))
+    noise = np.random.default_rng(1).standard_normal(50)
+    assert all(math.isnan(b) for b in statistics.newey_west_interval_of_ratio(noise, np.zeros(50)))
+    assert all(math.isnan(b) for b in statistics.newey_west_interval_of_ratio(noise, noise - noise.mean()))
+
+
+@pytest.mark.parametrize(("t_stat", "wanted"), [(1.5, 3.0), (4.0, 3.0), (0.3, 2.0)])
+def test_so_many_observations_reach_the_t(t_stat: float, wanted: float) -> None:
+    needed = statistics.observations_for_t(t_stat, 50, wanted)
+    assert t_stat * math.sqrt(needed / 50) >= wanted - 1e-9 > t_stat * math.sqrt((needed - 1) / 50) - 1e-9
+    assert statistics.observations_for_t(-t_stat, 50, wanted) == math.inf
+    assert math.isnan(statistics.observations_for_t(math.nan, 50, wanted))
+
+
+def test_interval_of_a_share() -> None:
+    exact = scipy.stats.binomtest(7, 10).proportion_ci(0.95, "exact")
+    assert statistics.share_interval([True] * 7 + [False] * 3) == pytest.approx((exact.low, exact.high), abs=1e-9)
+    assert statistics.share_interval([]) == (0.0, 1.0)
