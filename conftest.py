@@ -25,7 +25,9 @@ import pytest
 
 from engines.errors import StageGateError
 from fixtures.demo import ensure_market
-from reports.criteria.trials import earlier_looks, family_trials
+from reports.criteria.looks import looks
+from reports.criteria.trials import family_trials
+from reports.record.registry import Registry
 from reports.run import scope
 from reports.run.batch import candidate_files, chosen_candidates
 from reports.run.request import (
@@ -197,8 +199,9 @@ def holdout(study):
 
 @pytest.fixture(scope="session")
 def holdout_looks(gate_session):
-    """How often the family has looked at this window before."""
-    return earlier_looks(gate_session.places.workspace, gate_session.freeze)
+    """How often this window was looked at before."""
+    rows = Registry(gate_session.places.workspace.root).rows()
+    return looks(rows, gate_session.freeze, "sealed", "s4")
 
 
 @pytest.fixture(scope="session")

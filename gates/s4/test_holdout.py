@@ -16,11 +16,12 @@ def annual_net_sharpe(series):
 
 def test_the_sealed_window_earns_its_costs(holdout, holdout_looks, seed, evidence):
     """Net Sharpe of the final window, sealed until now, with the variant chosen on the train days that end a gap before it."""
-    note = f"{holdout_looks} earlier looks at this window by the family"
     net, block = holdout.judged_returns(1.0), min(holdout.horizon_days, holdout.n_days)
     interval = stationary_bootstrap_interval(net, "sharpe", block_length=block, seed=seed)
     bounds = interval.bounds(TRADING_DAYS_PER_YEAR**0.5)
-    assert evidence("s4.holdout", annual_net_sharpe(holdout), n_obs=holdout.n_days, note=note, interval=bounds)
+    assert evidence(
+        "s4.holdout", annual_net_sharpe(holdout), n_obs=holdout.n_days, note=holdout_looks.note, interval=bounds
+    )
 
 
 def test_the_sealed_window_resembles_the_walk_forward(holdout, walk_forward, evidence):

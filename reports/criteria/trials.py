@@ -97,16 +97,6 @@ def effective_variants(study: Study) -> float:
     return effective_number_of_trials(np.corrcoef(returns, rowvar=False))
 
 
-def earlier_looks(workspace: Workspace, freeze: Freeze) -> int:
-    """How often other tags of the family have opened the sealed final window of the same data: their s4 runs that started."""
-    family, data = freeze.record["candidate"]["config"]["family"], f"sha256:{freeze.record['data']['sha256']}"
-    return sum(
-        (row["event"], row["stage"], row["family"], row["data_sha256"]) == ("STARTED", "s4", family, data)
-        and row["decision_tag"] != freeze.tag
-        for row in Registry(workspace.root).rows()
-    )
-
-
 def own_trials(tag: str, study: Study) -> tuple[Trial, ...]:
     """The trials that this tag registers, the declared variant first."""
     return tuple(

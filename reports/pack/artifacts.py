@@ -17,9 +17,11 @@ from engines.study import Study
 from engines.universe import Universe
 from engines.walk_forward import OutOfSample
 from reports.criteria.freeze import Freeze
+from reports.criteria.looks import KIND_OF_STAGE, looks, looks_json
 from reports.criteria.trials import family_json, family_trials, own_trials, trials_json
 from reports.pack.stored_returns import csv_bytes, daily_ic_csv, returns_csv, windows_csv
 from reports.record.durable import dump_json, read_regular
+from reports.record.registry import Registry
 from reports.record.workspace import Workspace
 
 Files = dict[str, bytes]
@@ -103,6 +105,7 @@ def _baseline_validation(inputs: StageInputs) -> Files:
 def _stress_robustness(inputs: StageInputs) -> Files:
     study = inputs.study
     return {
+        "window_looks.json": _looks(inputs, "s2"),
         **_series("", study.walk_forward, study),
         "contributions.csv": contributions_csv(study.contributions),
         "segments.csv": segments_csv(study.segments),
@@ -114,6 +117,7 @@ def _stress_robustness(inputs: StageInputs) -> Files:
 def _production_gates(inputs: StageInputs) -> Files:
     study = inputs.study
     return {
+        "window_looks.json": _looks(inputs, "s3"),
         "family_trials.json": family_json(family_trials(inputs.workspace, inputs.freeze, study)),
         **_series("", study.walk_forward, study),
         **_series("stressed_", study.stressed_walk_forward, study),
@@ -133,10 +137,15 @@ def _deployment_readiness(inputs: StageInputs) -> Files:
         for path in (*chosen, *signatures, inputs.workspace.allowed_signers, inputs.workspace.revoked_keys)
         if path.is_file() and not path.is_symlink()
     ]
-    return {
+    return {"window_looks.json": _looks(inputs, "s4")} | {
         path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name: read_regular(path)
         for path in found
     }
+
+
+def _looks(inputs: StageInputs, stage: str) -> bytes:
+    rows = Registry(inputs.workspace.root).rows()
+    return looks_json(looks(rows, inputs.freeze, KIND_OF_STAGE[stage], stage), inputs.study)
 
 
 WRITERS: Final[dict[str, Callable[[StageInputs], Files]]] = {

@@ -32,6 +32,7 @@ from reports.criteria.freeze import (
     parse_freeze,
     read_freeze,
 )
+from reports.criteria.looks import KIND_OF_STAGE, looks
 from reports.criteria.machine import Machine, this_machine
 from reports.criteria.rerun import ROOT_CAUSES, difference, rerun_warnings, root_cause_class
 from reports.pack import packet
@@ -83,6 +84,7 @@ def check_entry(request: RunRequest, ground: Ground, moment: datetime) -> Entry:
     notes = (
         *(scope_notes(candidate, freeze, ground.scratch) if request.stage == "s0" else ()),
         *rerun_warnings(freeze.record["history"]),
+        *look_notes(rows, freeze, request.stage),
     )
     return Entry(
         request,
@@ -183,6 +185,12 @@ def check_packet(workspace: Workspace, tag: str, stage: str) -> str:
         where=str(path),
         remedy=f"run `stagegate packet {tag} {stage}`, then write What changed, Why, Expected impact and risk, Next action",
     )
+
+
+def look_notes(rows: Sequence[Row], freeze: Freeze, stage: str) -> tuple[str, ...]:
+    """How often the out-of-sample windows that this run will see were looked at before; nothing for a stage that sees none."""
+    windows = KIND_OF_STAGE.get(stage)
+    return () if windows is None else (looks(rows, freeze, windows, stage).note,)
 
 
 def scope_notes(candidate: Candidate, freeze: Freeze, scratch: Path) -> tuple[str, ...]:
