@@ -211,7 +211,7 @@ def test_choices_that_contradict_the_freeze_are_refused(workspace):
     candidate = lay_out(workspace.root / "candidate").candidate
     with pytest.raises(RequestRefused, match=r"expected some of 1, 1\.5, 2, found 3"):
         check_choices(request(workspace, cost_multipliers=(1.5, 2.0, 3.0)), candidate)
-    with pytest.raises(RequestRefused, match="--wf-shards is 4, the freeze has 2"):
+    with pytest.raises(RequestRefused, match="--wf-shards is not as frozen: expected 2, found 4"):
         check_choices(request(workspace, wf_shards=4), candidate)
 
 
