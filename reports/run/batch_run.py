@@ -32,7 +32,7 @@ from reports.run.entry import Entry, check_entry, last_unpassed
 from reports.run.ground import Ground, surveyed
 from reports.run.request import RunRequest
 from reports.run.session import GateSession
-from reports.run.share import acquitted, divide_report, divide_stream, names_of
+from reports.run.share import acquitted, denied, divide_report, divide_stream, names_of
 from reports.run.supervisor import (
     REFUSED,
     Run,
@@ -161,7 +161,8 @@ def carry_all(runs: Sequence[Run], registry: Registry, terminal: TextIO) -> list
         child = gates_in_child(runs[0], environment, terminal, folder)
         ends = divide(runs, folder, batch_id, child)
         code = inspect_code(request.repository)
-        changed = [after_the_run(run, child, code) for run in runs]
+        lies = denied((folder / STREAM).read_bytes(), child.exit_status) if (folder / STREAM).is_file() else ()
+        changed = [(*lies, *after_the_run(run, child, code)) for run in runs]
         measured = measurement.results()
     concluded = []
     for run, end, changes, result in zip(runs, ends, changed, measured, strict=True):

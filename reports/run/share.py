@@ -4,6 +4,7 @@
 - A node that no candidate of the batch expects is in everyone's share: something ran that nobody asked for.
 - How the process ended, and what is wrong with its stream, is in everyone's share: without an orderly end nobody has three witnesses.
 - Exit status 1 says that a test did not pass. Where that was another candidate's, the share ends with 0, as a run of its own would have.
+- Exit status 0 beside a test that did not pass is a lie of the process, and held against everyone.
 - A worker that died is held against those whose cells it took along. Who had come back whole before, or was finished by another, has lost nothing.
 """
 
@@ -30,14 +31,21 @@ def names_of(sessions: Sequence[GateSession]) -> tuple[Names, ...]:
 
 def acquitted(stream: bytes, candidates: Sequence[Names], exit_status: int | None) -> tuple[bool, ...]:
     """Whether the process's exit status 1 is others' alone: some node did not pass, and none of this candidate's."""
-    failed = {
-        str(event.get("node"))
-        for event in map(_event, stream.splitlines())
-        if event.get("outcome") not in (None, "passed")
-    }
+    failed = _not_passed(stream)
     return tuple(
         exit_status == 1 and bool(failed) and not any(node in failed for node in names) for names in candidates
     )
+
+
+def denied(stream: bytes, exit_status: int | None) -> tuple[str, ...]:
+    """What concerns everyone: that the process's exit status denies a test that did not pass, whoever's it was."""
+    failed = sorted(_not_passed(stream)) if exit_status == 0 else []
+    return tuple(f"the process ended with exit status 0 although {node} did not pass" for node in failed[:1])
+
+
+def _not_passed(stream: bytes) -> set[str]:
+    events = map(_event, stream.splitlines())
+    return {str(event.get("node")) for event in events if event.get("outcome") not in (None, "passed")}
 
 
 def divide_stream(stream: bytes, candidates: Sequence[Names], cleared: Sequence[bool]) -> tuple[bytes, ...]:

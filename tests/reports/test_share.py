@@ -15,7 +15,7 @@ from reports.criteria.stream import read_stream
 from reports.criteria.verdict import Returned, judge
 from reports.record.durable import dump_json, write_new
 from reports.run.session import GateSession
-from reports.run.share import acquitted, divide_report, divide_stream, names_of
+from reports.run.share import acquitted, denied, divide_report, divide_stream, names_of
 from tests.reports.frozen_candidate import TAG, lay_out
 
 
@@ -160,7 +160,9 @@ def test_an_exit_status_that_the_tests_contradict_clears_nobody(batch, verdicts,
         left.phases(node)[1]["outcome"] = "failed"
         next(test for test in left.report["tests"] if test["nodeid"] == node)["outcome"] = "failed"
         assert verdicts(left)[0] == "INCOMPLETE"
+        assert "although gates/s3/test_edge.py" in denied(left.stream(), status)[0]
     assert acquitted(left.stream(), names_of(batch), status) == (False, False)
+    assert bool(denied(left.stream(), status)) is (status == 0)
 
 
 def test_a_dead_worker_is_held_against_those_that_it_took_along(batch, verdicts):
