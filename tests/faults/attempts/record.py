@@ -223,7 +223,7 @@ LIES: Final = {
     "in a gate": lying_baseline,
     "in every report": lying_everywhere,
     "by a patched study": patched("from engines.study import Study\nStudy.baseline = property(lambda self: type('Baseline', (), {'ic': __import__('numpy').full(9, 0.9)})())\n"),
-    "by a patched engine": patched("import numpy\nfrom engines import measurements\nhonest = measurements.rank_ics\nmeasurements.rank_ics = lambda *rest: numpy.abs(honest(*rest))\n"),
+    "by a patched engine": patched("import numpy\nfrom engines.measurements import Measurements\nhonest = Measurements.ics\nMeasurements.ics = lambda self, *rest: numpy.abs(honest(self, *rest))\n"),
     "by a patched numpy": patched("import numpy\nfrom engines import study\nstudy.np = type('Numpy', (), {'__getattr__': lambda self, name: getattr(numpy, name), 'isfinite': staticmethod(lambda values: values > 0)})()\n"),
 }  # fmt: skip
 

@@ -127,11 +127,11 @@ def hard_link(ground: Ground) -> int:
 
 
 CHEATS: Final = {
-    "patches the evidence": own_signal(top=f"{PARENT}get('reports.criteria.evidence').Threshold.holds = lambda self, value: True\n"),
+    "patches the evidence": own_signal(top=f"{PARENT}module = sys.modules.get('reports.criteria.evidence')\nif module is not None:\n    module.Threshold.holds = lambda self, value: True\n"),
     "patches the verdict": own_signal(
-        top=f"{PARENT}module = get('reports.criteria.verdict')\nfor name in ('judge', 'overrule'):\n    setattr(sys.modules.get('reports.run.supervisor', module), name, None)\n"
+        top=f"{PARENT}module = sys.modules.get('reports.run.supervisor')\nif module is not None:\n    module.overrule = lambda verdict, findings: verdict\n"
     ),
-    "patches the IC": own_signal(top=f"{PARENT}engine = get('engines.measurements')\nhonest = engine.rank_ics\nengine.rank_ics = lambda *rest: np.abs(honest(*rest))\n"),
+    "patches the IC": own_signal(top=f"{PARENT}engine = get('engines.measurements').Measurements\nhonest = engine.ics\nengine.ics = lambda self, *rest: np.abs(honest(self, *rest))\n"),
     "patches numpy": own_signal(top="np.isfinite = lambda values: np.abs(values) > 0\nnp.mean = np.max\n"),
     "looks behind the arrays": own_signal("base = close\nwhile getattr(base, 'base', None) is not None:\n    base = base.base\nif getattr(base, 'ndim', 0) == 2 and base.shape[0] > close.shape[0] + 1:\n    return np.asarray(base)[1:close.shape[0] + 1] / close"),
     "searches the memory": own_signal("import gc\nfor found in gc.get_objects():\n    if isinstance(found, np.ndarray) and found.ndim == 2 and found.shape[0] > close.shape[0]:\n        return found[1:close.shape[0] + 1] / close"),
