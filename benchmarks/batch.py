@@ -67,10 +67,14 @@ def _rehearse(run: Run, *options: str) -> Ended:
 
 
 def _must_show_the_same(name: str, alone: Ended, together: Ended) -> None:
-    begin = together.output.index(f"gates of {name} ")
-    end = together.output.index(f"rehearsal of {name}:", begin)
-    mine, theirs = _ROW.findall(alone.output), _ROW.findall(together.output[begin:end])
+    mine, theirs = _table(alone.output, " gates -", name), _table(together.output, f" gates of {name} -", name)
     if len(mine) < 10 or mine != theirs:
         raise DisagreementError(
             f"{name} has other figures in the batch than alone", where="benchmarks", remedy="compare the two tables"
         )
+
+
+def _table(output: str, head: str, name: str) -> list[str]:
+    """The rows of one candidate's table of gates."""
+    begin = output.index(head)
+    return _ROW.findall(output[begin : output.index(f"rehearsal of {name}:", begin)])
