@@ -51,7 +51,7 @@ class LongTable:
         return tuple(self._example(int(row), column) for row, _ in zip(rows, range(MAX_EXAMPLES), strict=False))
 
     def _example(self, row: int, column: str) -> Example:
-        cells = {name: str(self.file.columns[name][row].as_py()) for name in ("date", "symbol", column) if name}
+        cells = {name: _shown(self.file.columns[name][row]) for name in ("date", "symbol", column) if name}
         return Example(
             int(self.file.row_numbers[row]),
             cells["date"][:80],
@@ -59,6 +59,14 @@ class LongTable:
             column,
             cells.get(column, "")[:80],
         )
+
+
+def _shown(scalar: Any) -> str:
+    """A cell as a person reads it; a time that no calendar holds (year 300000) as its number."""
+    try:
+        return str(scalar.as_py())
+    except (OverflowError, ValueError):
+        return str(getattr(scalar, "value", "unreadable"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -105,7 +105,7 @@ def report_to_sign(workspace: Workspace, rows: Sequence[Row], tag: str) -> Signe
         manifest_sha256=finished["manifest_sha256"],
         owner=finished["owner"],
         finished=finished,
-        absent_cells=_absent_cells(load_json(data, finished["report"])),
+        absent_cells=absent_cells(load_json(data, finished["report"])),
     )
 
 
@@ -122,9 +122,12 @@ def _s3_pass(rows: Sequence[Row], tag: str) -> Row:
     return found[-1]
 
 
-def _absent_cells(report: Any) -> int:
-    gates = report.get("gates", {}) if isinstance(report, dict) else {}
-    return sum(cell.get("outcome") == "absent" for gate in gates.values() for cell in gate.get("cells", ()))
+def absent_cells(report: Any) -> int:
+    """How many cells of a report json were absent, whatever else it holds."""
+    gates = report.get("gates") if isinstance(report, dict) else None
+    listed = [gate.get("cells") for gate in gates.values() if isinstance(gate, dict)] if isinstance(gates, dict) else []
+    cells = [cell for entry in listed if isinstance(entry, list) for cell in entry if isinstance(cell, dict)]
+    return sum(cell.get("outcome") == "absent" for cell in cells)
 
 
 def required_signatures(workspace: Workspace, report: SignedReport) -> int:

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from engines.candidate import Candidate
 from engines.digest import sha256_bytes, sha256_file, sha256_json
 from reports.criteria.codetree import CodeTree
+from reports.criteria.evidence import Level, Relation
 from reports.criteria.policy import POLICY_FILE, ExpectedCell, expected_cells, load_policy
 from reports.record.durable import load_json
 from reports.record.errors import RecordError
@@ -22,6 +25,51 @@ from reports.record.workspace import Workspace
 
 SCHEMA: Final = 1
 REMEDY: Final = "restore what was frozen, or start a new tag from s0 with --supersedes and --root-cause"
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(strict=True)
+    path: str
+    sha256: str
+
+
+class _Code(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+    git_commit: str | None
+    tree_sha256: str
+    gates_sha256: str
+
+
+class _Candidate(_File):
+    config: dict[str, Any]
+
+
+class _History(BaseModel):
+    model_config = ConfigDict(strict=True)
+    variants: list[str]
+    family_tags: list[str]
+    registry_seq: int
+
+
+class _Threshold(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+    id: str
+    relation: Relation
+    bound: float
+    unit: str
+    scale: float
+
+
+class _Cell(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+    gate: str
+    level: Level
+    node: str
+    shard: str | None
+    cost_multiplier: float | None
+    thresholds: list[_Threshold] = Field(min_length=1)
+    needs: str | None
+    absent: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,25 +228,38 @@ def live_book_record(places: Places) -> dict[str, str] | None:
     return {"path": places.spell(path), "sha256": sha256_file(path)}
 
 
+class _Form(BaseModel):
+    """What every reader of a freeze relies on. Whatever else stands there is kept as it is."""
+
+    model_config = ConfigDict(strict=True)
+
+    decision_tag: str
+    owner: str
+    seed: int
+    candidate: _Candidate
+    config_sha256: str
+    data: _File
+    inputs: dict[str, _File]
+    code: _Code
+    packages_sha256: str
+    policy_sha256: str
+    settings_sha256: str | None
+    live_book: _File | None = None
+    history: _History
+    expected: list[_Cell]
+
+
 def parse_freeze(data: bytes, where: str) -> Freeze:
     """Read a freeze from its bytes; RecordError when it is not one."""
     record = load_json(data, where)
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         raise RecordError(f"this is no freeze of schema {SCHEMA}", where=where, remedy=REMEDY)
-    missing = {
-        "decision_tag",
-        "owner",
-        "seed",
-        "candidate",
-        "config_sha256",
-        "data",
-        "code",
-        "policy_sha256",
-        "expected",
-        "history",
-    } - record.keys()
-    if missing:
-        raise RecordError(f"the freeze lacks {', '.join(sorted(missing))}", where=where, remedy=REMEDY)
+    try:
+        _Form.model_validate(record)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise RecordError(f"the freeze is malformed at {place}: {first['msg']}", where=where, remedy=REMEDY) from error
     return Freeze(record, sha256_bytes(data))
 
 

@@ -98,6 +98,6 @@ def read_stream(path: Path) -> Stream:
     for number, line in enumerate(lines, 1):
         try:
             stream.add(json.loads(line))
-        except (ValueError, KeyError, TypeError, RecordError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, RecordError) as error:
             stream.faults.append(f"the evidence stream is damaged at line {number}: {error}")
     return stream

@@ -269,6 +269,6 @@ def read_json_report(path: Path) -> Mapping[str, Any] | None:
     """pytest-json-report's file, or None when it is absent or not a JSON object."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return report if isinstance(report, dict) else None

@@ -6,8 +6,8 @@ row_hash. A registry whose row `seq` is not that row has lost rows or was rebuil
 
 StateMemory  files under state_dir, by registry id and real path of the registry, on this account's disk outside the
              workspace
-GitAnchor    `git:refs/...`: a commit per head on a ref of the repository that holds the workspace; push the ref to
-             take it off this machine
+GitAnchor    `git:refs/...`: a commit per head on a ref of the repository that holds the workspace, pushed to its
+             remote (remote.pushDefault, else origin) where it has one, never by force, and asked back from there
 FileAnchor   `file:PATH`: one file, on another volume
 """
 
@@ -242,18 +242,27 @@ class GitAnchor:
         return True
 
     def heads(self) -> tuple[Head, ...]:
-        """The head in the ref's last commit for this workspace, none when there is none yet."""
-        commit = self._tip()
-        if not commit:
-            return ()
+        """The heads in the last commits of the ref here and at the remote for this workspace, none when there is none yet."""
+        tips = dict.fromkeys(filter(None, (self._tip(), self._remote_tip())))
+        return tuple(head for tip in tips for head in self._heads_in(tip))
+
+    def _heads_in(self, commit: str) -> Iterator[Head]:
         listed = self._git("ls-tree", "--full-tree", "-z", commit, "--", self._entry())
-        if not listed:
-            return ()
-        blob = listed.split(b"\0")[0].split(b"\t")[0].split()[-1].decode()
-        return (Head.from_bytes(self._git("cat-file", "blob", blob), f"{self.ref}:{self._entry()}"),)
+        if listed:
+            blob = listed.split(b"\0")[0].split(b"\t")[0].split()[-1].decode()
+            yield Head.from_bytes(self._git("cat-file", "blob", blob), f"{self.ref}:{self._entry()}")
 
     def remember(self, head: Head) -> None:
-        """Commit `head` on the ref; a ref that moved meanwhile is left as it is."""
+        """Commit `head` on the ref, and push it where there is a remote; a ref that moved meanwhile is left as it is."""
+        if not any(
+            known.row_hash == head.row_hash for tip in filter(None, (self._tip(),)) for known in self._heads_in(tip)
+        ):
+            self._commit(head)
+        remote = self._remote()
+        if remote:
+            self._git("push", "--quiet", "--no-verify", remote, f"{self.ref}:{self.ref}", remedy=_PUSH)
+
+    def _commit(self, head: Head) -> None:
         tip = self._tip()
         entry = self._entry()
         blob = self._git("hash-object", "-w", "--stdin", stdin=head.to_bytes()).decode().strip()
@@ -276,6 +285,28 @@ class GitAnchor:
         commit = self._git("commit-tree", tree, *parent, stdin=message.encode()).decode().strip()
         self._git("update-ref", self.ref, commit, tip or "0" * len(commit))
 
+    def _remote(self) -> str:
+        """The remote that the ref is pushed to: remote.pushDefault, else origin; empty when there is none."""
+        names = self._git("remote").decode().split()
+        preferred = self._git("config", "--default", "origin", "--get", "remote.pushDefault").decode().strip()
+        return preferred if preferred in names else ""
+
+    def _remote_tip(self) -> str:
+        """Commit at the remote's ref, empty when there is neither. AnchorUnreachableError when it cannot be asked or is unknown here."""
+        remote = self._remote()
+        listed = self._git("ls-remote", remote, self.ref, remedy=_PUSH).decode().split() if remote else []
+        if not listed:
+            return ""
+        try:
+            self._git("cat-file", "-e", f"{listed[0]}^{{commit}}")
+        except AnchorUnreachableError as error:
+            raise AnchorUnreachableError(
+                f"{remote} holds commit {listed[0][:12]} at {self.ref}, which is not in this repository",
+                where=f"git:{self.ref} in {self.workspace}",
+                remedy=f"look at it: `git fetch {remote} {self.ref}`; another clone has recorded since, or the ref here was wound back",
+            ) from error
+        return listed[0]
+
     def _entry(self) -> str:
         prefix = self._git("rev-parse", "--show-prefix").decode(errors="surrogateescape").strip()
         return quote(f"{prefix}gate_results/gate_registry.csv", safe="")
@@ -286,8 +317,9 @@ class GitAnchor:
         found = self._git("for-each-ref", "--format=%(objectname) %(refname)", self.ref).decode().split("\n")
         return next((line.split()[0] for line in found if line.endswith(f" {self.ref}")), "")
 
-    def _git(self, *arguments: str, stdin: bytes = b"") -> bytes:
+    def _git(self, *arguments: str, stdin: bytes = b"", remedy: str = "") -> bytes:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        environment |= {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
         for role in ("AUTHOR", "COMMITTER"):
             environment[f"GIT_{role}_NAME"], environment[f"GIT_{role}_EMAIL"] = _IDENTITY
         command = [
@@ -309,9 +341,13 @@ class GitAnchor:
             raise AnchorUnreachableError(
                 f"git {arguments[0]} failed: {said.decode(errors='replace').strip()}",
                 where=f"git:{self.ref} in {self.workspace}",
-                remedy="keep the workspace in a git repository, or change [registry] anchor in stagegate.toml",
+                remedy=remedy
+                or "keep the workspace in a git repository, or change [registry] anchor in stagegate.toml",
             ) from error
         return done.stdout
+
+
+_PUSH: Final = "make the remote reachable (`git ls-remote`), then run `stagegate recover`, which pushes what it lacks; the ref is never forced"
 
 
 def witnesses(workspace: Workspace, environment: Mapping[str, str] = os.environ) -> tuple[Witness, ...]:

@@ -64,6 +64,7 @@ HEADER: Final = ",".join(COLUMNS).encode()
 GENESIS: Final = sha256_bytes(HEADER)
 LINE_BYTES_LIMIT: Final = 64 * 2**10
 REGISTRY_BYTES_LIMIT: Final = 256 * 2**20
+FAULTS_LISTED: Final = 100
 
 _POSITION: Final = {column: number for number, column in enumerate(COLUMNS)}
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
@@ -139,32 +140,42 @@ class Chain:
         return (*self.rows, found) if isinstance(found, Row) and whole and not self.faults else self.rows
 
 
-def read_chain(raw: bytes) -> Chain:
+def read_chain(raw: bytes, known: Chain | None = None, known_bytes: int = 0) -> Chain:
     """Which rows hold, and what is wrong with the rest? Total: every byte string has an answer.
 
-    After a line that does not hold nothing behind it is vouched for; the faults behind it are still listed.
+    After a line that does not hold nothing behind it is vouched for; the faults behind it are still listed, up to
+    FAULTS_LISTED. known: the chain of the first known_bytes of `raw`, without fault or torn tail, which is not read again.
     """
     if len(raw) > REGISTRY_BYTES_LIMIT:
         return Chain(
             (), (Fault(1, f"the registry has {len(raw)} bytes, expected at most {REGISTRY_BYTES_LIMIT}"),), b""
         )
-    body, newline, torn_tail = raw.rpartition(b"\n")
-    if not newline:
-        return Chain((), (Fault(1, "the header line is missing"),), torn_tail)
-    lines = body.split(b"\n")
-    faults = [] if lines[0] == HEADER else [Fault(1, f"the header is not that of registry schema {SCHEMA}")]
-    rows: list[Row] = []
-    previous = GENESIS
-    for number, line in enumerate(lines[1:], 2):
+    end = raw.rfind(b"\n") + 1
+    if not end:
+        return Chain((), (Fault(1, "the header line is missing"),), raw)
+    faults = [] if raw.startswith(HEADER + b"\n") else [Fault(1, f"the header is not that of registry schema {SCHEMA}")]
+    rows, previous = (list(known.rows), known.head) if known else ([], GENESIS)
+    for number, line in enumerate(_lines(raw, known_bytes or raw.index(b"\n") + 1, end), len(rows) + 2):
         found = parse_line(line)
         wrong = found if isinstance(found, str) else _broken_link(found, number - 1, previous)
+        if wrong and len(faults) == FAULTS_LISTED:
+            faults.append(Fault(number, f"{wrong}; what follows was not read"))
+            break
         if wrong:
             faults.append(Fault(number, wrong))
         if isinstance(found, Row):
             previous = found.row_hash
             if not faults:
                 rows.append(found)
-    return Chain(tuple(rows), tuple(faults), torn_tail)
+    return Chain(tuple(rows), tuple(faults), raw[end:])
+
+
+def _lines(raw: bytes, start: int, end: int) -> Iterator[bytes]:
+    """The lines of raw[start:end], which ends in a newline, one at a time: a hostile file is not held twice."""
+    while start < end:
+        stop = raw.index(b"\n", start)
+        yield raw[start:stop]
+        start = stop + 1
 
 
 def parse_line(line: bytes) -> Row | str:
@@ -176,14 +187,14 @@ def parse_line(line: bytes) -> Row | str:
         return f"has {len(line)} bytes, expected less than {LINE_BYTES_LIMIT}"
     try:
         text = line.decode()
-        records = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+        records = list(csv.reader((text,), strict=True))
     except (UnicodeDecodeError, csv.Error) as error:
         return f"is not a line of CSV in UTF-8: {error}"
     if _CONTROL.search(text):
         return "holds a control character"
     if len(records) != 1 or len(records[0]) != len(COLUMNS):
         return f"has {len(records[0]) if records else 0} cells, expected {len(COLUMNS)}"
-    cells = tuple(unmask(cell) for cell in records[0])
+    cells = tuple(map(unmask, records[0]) if "'" in text else records[0])
     if not _HASH.fullmatch(cells[-1]) or line[-65:-64] != b",":
         return "does not end in a row_hash of 64 hexadecimal digits"
     return Row(line, cells)

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ from reports.record.errors import RecordError
 
 LOCK_POLL_SECONDS: Final = 0.01
 LOCK_TIMEOUT_SECONDS: Final = 120.0
+QUEUE_TIMEOUT_SECONDS: Final = 60.0
 JSON_BYTES_LIMIT: Final = 256 * 2**20
 
 _REMEDIES: Final = {
@@ -172,6 +174,44 @@ def read_descriptor(descriptor: int, path: Path, limit_bytes: int) -> bytes:
         pieces.append(piece)
         position += len(piece)
     return b"".join(pieces)
+
+
+@contextmanager
+def in_turn(queue_path: Path) -> Iterator[None]:
+    """Stand in line at `queue_path` until those who came before have left it, at most QUEUE_TIMEOUT_SECONDS.
+
+    It orders, it does not exclude: that is for the lock that is taken inside. Linux wakes those who wait for a flock in the order in
+    which they came, where a lock that is polled goes to whoever asks at the right moment, and some wait for very long.
+    """
+    make_directory(queue_path.parent)
+    with explained("stand in line for the lock", queue_path):
+        descriptor = os.open(queue_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    try:
+        with explained("stand in line for the lock", queue_path):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                _wait_for_turn(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for_turn(descriptor: int) -> None:
+    """Wait in a thread, which may be left waiting: closing the descriptor gives up the place in the line."""
+    failures: list[OSError] = []
+
+    def wait() -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            failures.append(error)
+
+    waiting = threading.Thread(target=wait, name="registry queue", daemon=True)
+    waiting.start()
+    waiting.join(QUEUE_TIMEOUT_SECONDS)
+    if failures:
+        raise failures[0]
 
 
 @contextmanager

@@ -1,9 +1,10 @@
 """gate_registry.csv on disk: one locked, verified, fsynced append at a time.
 
-An append, in this order: take the lock; read and verify every row; ask the witnesses of the head; ask the rules of
-the record; write one line in one call; fsync; tell the witnesses; release. A row is acknowledged by the return of
+An append, in this order: take the lock, in the order of asking for it; read and verify every row (what this process
+verified before and still stands there byte for byte is not parsed again); ask the witnesses of the head; ask the rules
+of the record; write one line in one call; fsync; release; tell the witnesses. A row is acknowledged by the return of
 `append`. A crash before leaves the file as it was, a whole row, or a torn last line that `stagegate recover` sets
-aside.
+aside; a witness that was not told yet is told by the next append or by recovery.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +37,7 @@ from reports.record.clock import iso, utc_now
 from reports.record.durable import (
     LOCK_POLL_SECONDS,
     explained,
+    in_turn,
     is_locked,
     is_there,
     locked,
@@ -122,13 +125,19 @@ class Registry:
             self._demand_sound(chain)
             contradict(remembering, chain.rows, self.path, claiming=event == "STARTED")
             cells["utc"] = cells["utc"] or iso(utc_now())
-            _admit(chain.rows, cells)
+            _admit(chain_file.ledger, cells)
             if check is not None:
                 check(chain.rows)
             row = chain_file.write(cells)
-            for complaint in tell(remembering, (*chain.rows, row), self.path):
-                warnings.warn(f"row {row.seq} is recorded; {complaint}", AnchorLagWarning, stacklevel=3)
+            rows = chain_file.chain.rows
+        for complaint in self.tell(remembering, rows):
+            warnings.warn(f"row {row.seq} is recorded; {complaint}", AnchorLagWarning, stacklevel=3)
         return row
+
+    def tell(self, remembering: Sequence[Witness], rows: Sequence[Row]) -> tuple[str, ...]:
+        """Give every witness the head of `rows`, one process at a time; returns what those say that could not take it."""
+        with locked(telling_lock_path(self.workspace)):
+            return tell(remembering, rows, self.path)
 
     @contextmanager
     def held(self) -> Iterator[HeldRegistry]:
@@ -136,7 +145,7 @@ class Registry:
 
         The second lock holds even when somebody deletes the lock file and so lets a second holder in.
         """
-        with locked(lock_path(self.workspace)):
+        with in_turn(queue_path(self.workspace)), locked(lock_path(self.workspace)):
             self._demand_not_lost()
             if not is_there(self.path):
                 replace(self.path, HEADER + b"\n")
@@ -164,10 +173,43 @@ class Registry:
             )
 
 
+class _Verified:
+    """A registry as this process verified it last: bytes, chain and ledger. Only what is new is parsed."""
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self._raw = b""
+        self._chain = Chain((), (), b"")
+        self.ledger = Ledger()
+
+    def read(self, raw: bytes) -> Chain:
+        """`read_chain(raw)`, with `ledger` after its rows."""
+        if not self._raw or not raw.startswith(self._raw):
+            self._forget()
+        known = self._chain
+        chain = read_chain(raw, known, len(self._raw))
+        for row in chain.rows[len(known.rows) :]:
+            self.ledger.admit(row)
+        if chain.faults:
+            self._raw = b""
+        else:
+            self._raw, self._chain = raw[: len(raw) - len(chain.torn_tail)], Chain(chain.rows, (), b"")
+        return chain
+
+
+@lru_cache(maxsize=4)
+def _verified(_: str) -> _Verified:
+    """What this process knows of the registry at a path. Asked under the registry's lock only."""
+    return _Verified()
+
+
 class HeldRegistry:
-    """The registry file while this process alone may write it, and the chain it holds."""
+    """The registry file while this process alone may write it, the chain it holds, and the ledger after its rows."""
 
     chain: Chain
+    ledger: Ledger
 
     def __init__(self, descriptor: int, path: Path) -> None:
         self._descriptor = descriptor
@@ -195,7 +237,9 @@ class HeldRegistry:
         self._read()
 
     def _read(self) -> None:
-        self.chain = read_chain(read_descriptor(self._descriptor, self._path, REGISTRY_BYTES_LIMIT))
+        verified = _verified(os.path.realpath(self._path))
+        self.chain = verified.read(read_descriptor(self._descriptor, self._path, REGISTRY_BYTES_LIMIT))
+        self.ledger = verified.ledger
 
 
 def revocation(rows: Sequence[Row], tag: str) -> Row | None:
@@ -213,6 +257,16 @@ def official_pass(rows: Sequence[Row], tag: str, stage: str) -> Row | None:
 def lock_path(workspace: Workspace) -> Path:
     """The lock of the registry."""
     return workspace.gate_results / ".gate_registry.lock"
+
+
+def queue_path(workspace: Workspace) -> Path:
+    """Where those who want to append stand in line."""
+    return workspace.gate_results / ".gate_registry.queue"
+
+
+def telling_lock_path(workspace: Workspace) -> Path:
+    """The lock of whoever tells the witnesses."""
+    return workspace.gate_results / ".gate_registry.witnesses.lock"
 
 
 def run_lock_path(workspace: Workspace, run_id: str) -> Path:
@@ -281,12 +335,21 @@ def demand_known(witness: Witness, heads: Sequence[Head], rows: Sequence[Row]) -
         )
 
 
+def knows(witness: Witness, head: Head) -> bool:
+    """Whether a witness remembers this head or a later one of the same registry at the same place. AnchorUnreachableError as `heads`."""
+    return any(
+        (known.registry, known.path) == (head.registry, head.path) and known.seq >= head.seq
+        for known in witness.heads()
+    )
+
+
 def tell(remembering: Sequence[Witness], rows: Sequence[Row], path: Path) -> tuple[str, ...]:
-    """Give every witness the head of `rows`, and return what those say that could not take it."""
-    complaints = []
+    """Give every witness the head of `rows` unless it knows a later one; returns what those say that could not take it."""
+    complaints, head = [], Head.of(rows, path)
     for witness in remembering:
         try:
-            witness.remember(Head.of(rows, path))
+            if not knows(witness, head):
+                witness.remember(head)
         except AnchorUnreachableError as error:
             complaints.append(f"{witness.name} could not be told: {error}")
     return tuple(complaints)
@@ -326,12 +389,11 @@ def _number(column: str, text: str) -> float | int:
         ) from error
 
 
-def _admit(rows: Sequence[Row], cells: Mapping[str, str]) -> None:
-    """Raise when `cells` may not follow `rows`.
+def _admit(ledger: Ledger, cells: Mapping[str, str]) -> None:
+    """Raise when `cells` may not follow the rows of `ledger`.
 
     A clock that was moved stops a claim, never the record of what a run came to.
     """
-    ledger = Ledger.of(rows)
     objection = ledger.objection(cells)
     if cells["event"] != "STARTED":
         if objection:

@@ -24,10 +24,10 @@ from engines.digest import sha256_bytes
 from reports.record.anchor import AnchorUnreachableError, Head, Witness, witnesses
 from reports.record.chain import COLUMNS, Row
 from reports.record.clock import stamp, utc_now
-from reports.record.durable import is_there, replace
+from reports.record.durable import is_there, locked, replace
 from reports.record.errors import RecordError
 from reports.record.ledger import Ledger
-from reports.record.registry import HeldRegistry, Registry, contradict, tell
+from reports.record.registry import HeldRegistry, Registry, contradict, knows
 from reports.record.workspace import Workspace
 from reports.verification.pack_check import Pack, pack_folders, read_pack
 from reports.verification.report_check import IDENTITY_SHARED, differences
@@ -59,19 +59,22 @@ class Recovery:
 
 
 def recover(workspace: Workspace) -> Recovery:
-    """Close what a crash left. RecordError when the registry is damaged in a way that no crash explains."""
-    registry = Registry(workspace.root)
+    """Close what a crash left; of several that recover at once, one at a time. RecordError when the registry is damaged in a way that no crash explains."""
     remembering = witnesses(workspace)
     if not is_there(workspace.registry):
         contradict(remembering, (), workspace.registry, claiming=False)
         return Recovery(())
-    actions: list[Action] = []
+    with locked(workspace.gate_results / ".recover.lock"):
+        return Recovery(tuple(_recover(workspace, Registry(workspace.root), remembering)))
+
+
+def _recover(workspace: Workspace, registry: Registry, remembering: Sequence[Witness]) -> Iterator[Action]:
     with registry.held() as held:
-        actions.extend(_mend_torn_line(workspace, held, remembering))
-    actions.extend(_close_runs(workspace, registry))
+        yield from _mend_torn_line(workspace, held, remembering)
+    yield from _close_runs(workspace, registry)
     with registry.held() as held:
-        actions.extend(_tell_lagging(remembering, held.chain.rows, workspace.registry))
-    return Recovery(tuple(actions))
+        rows = held.chain.rows
+    yield from _tell_lagging(registry, remembering, rows)
 
 
 def _mend_torn_line(workspace: Workspace, held: HeldRegistry, remembering: Sequence[Witness]) -> Iterator[Action]:
@@ -182,14 +185,13 @@ def _abandoned_reason(workspace: Workspace, pack: Pack | None) -> str:
     )
 
 
-def _tell_lagging(remembering: Sequence[Witness], rows: Sequence[Row], path: Path) -> Iterator[Action]:
+def _tell_lagging(registry: Registry, remembering: Sequence[Witness], rows: Sequence[Row]) -> Iterator[Action]:
     for witness in remembering if rows else ():
-        head = Head.of(rows, path)
         try:
-            known = any(remembered.seq == head.seq for remembered in witness.heads())
+            lagging = not knows(witness, Head.of(rows, registry.path))
         except AnchorUnreachableError as error:
             yield Action("untold", str(error))
             continue
-        if not known:
-            complaints = tell((witness,), rows, path)
-            yield Action("untold", complaints[0]) if complaints else Action("told", f"{witness.name}: row {head.seq}")
+        if lagging:
+            complaints = registry.tell((witness,), rows)
+            yield Action("untold", complaints[0]) if complaints else Action("told", f"{witness.name}: row {len(rows)}")

@@ -17,19 +17,23 @@ from reports.record.registry import Registry, Row
 from reports.record.workspace import STAGES, Workspace
 
 PORTFOLIO = {"horizon_days": 21, "short_fraction": 0.2}
+A_FILE = {"path": "workspace:file", "sha256": ""}
 FROZEN = dump_json(
     {
         "schema": 1,
         "decision_tag": "recorded",
         "owner": "olga",
         "seed": 7,
-        "candidate": {"config": {"portfolio": PORTFOLIO}},
+        "candidate": {**A_FILE, "config": {"portfolio": PORTFOLIO}},
         "config_sha256": "",
-        "data": {},
-        "code": {},
+        "data": A_FILE,
+        "inputs": {},
+        "code": {"git_commit": None, "tree_sha256": "", "gates_sha256": ""},
+        "packages_sha256": "",
         "policy_sha256": "",
+        "settings_sha256": None,
         "expected": [],
-        "history": {},
+        "history": {"variants": [], "family_tags": [], "registry_seq": 0},
     }
 )
 """A freeze that holds what is read of one beside its hash."""

@@ -17,7 +17,7 @@ from reports.record.registry import AnchorLagWarning, Registry
 from reports.record.workspace import Workspace
 from reports.verification.recover import recover
 from reports.verification.verify import verify_workspace
-from tests.reports.sample_record import begin, promote, rewrite, run_stage, start
+from tests.reports.sample_record import begin, finish, promote, rewrite, run_stage, start
 
 
 @pytest.fixture(autouse=True)
@@ -222,6 +222,79 @@ def test_git_keeps_every_head_and_each_workspace_its_own(tmp_path: Path) -> None
         check=True,
     )
     assert commits.stdout == "4\n"
+
+
+def pushing_desk(tmp_path: Path) -> tuple[Workspace, Path]:
+    """A workspace in a repository with a bare remote, its head anchored on a ref."""
+    remote = tmp_path / "remote.git"
+    subprocess.run(["git", "init", "-q", "--bare", remote], check=True)
+    subprocess.run(["git", "init", "-q", tmp_path / "desk"], check=True)
+    subprocess.run(["git", "-C", tmp_path / "desk", "remote", "add", "origin", remote], check=True)
+    return begin(tmp_path / "desk", "anchor = 'git:refs/notes/stagegate'\n"), remote
+
+
+def ref_at(repository: Path) -> str:
+    command = ["git", "-C", repository, "for-each-ref", "--format=%(objectname)", "refs/notes/stagegate"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_the_ref_is_pushed_where_a_remote_is_configured(tmp_path: Path) -> None:
+    workspace, remote = pushing_desk(tmp_path)
+    run_stage(workspace)
+    assert ref_at(remote) == ref_at(workspace.root) != ""
+    assert verify_workspace(workspace).findings == ()
+
+
+def test_the_remote_remembers_when_the_ref_here_is_wound_back(tmp_path: Path) -> None:
+    workspace, remote = pushing_desk(tmp_path)
+    begun = start(workspace)
+    first = ref_at(remote)
+    finish(workspace, begun)
+    shutil.rmtree(tmp_path / "desk-state")
+    rewrite(workspace, lambda raw: raw[: raw.rindex(b"\n", 0, -1) + 1])
+    subprocess.run(["git", "-C", workspace.root, "update-ref", "refs/notes/stagegate", first], check=True)
+    findings = [finding for finding in verify_workspace(workspace).findings if finding.kind == "tampered"]
+    assert any("2 rows were seen, 1 are there" in finding.what for finding in findings)
+
+
+def test_a_remote_that_another_clone_has_moved_on_is_unreachable_not_forced(tmp_path: Path) -> None:
+    workspace, remote = pushing_desk(tmp_path)
+    run_stage(workspace)
+    other = tmp_path / "other"
+    subprocess.run(["git", "clone", "-q", remote, other], check=True, capture_output=True)
+    subprocess.run(
+        ["git", "-C", other, "fetch", "-q", "origin", "refs/notes/stagegate:refs/notes/stagegate"], check=True
+    )
+    who = ["-c", "user.name=x", "-c", "user.email=x@y"]
+    made = subprocess.run(
+        ["git", "-C", other, *who, "commit-tree", "-p", ref_at(other), "-m", "x", f"{ref_at(other)}^{{tree}}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    subprocess.run(
+        ["git", "-C", other, "push", "-q", "origin", f"{made.stdout.strip()}:refs/notes/stagegate"], check=True
+    )
+    assert [finding.kind for finding in verify_workspace(workspace).findings] == ["unanchored"]
+    with pytest.raises(RequestRefused, match="not in this repository"):
+        start(workspace, stage="s1")
+    assert ref_at(remote) == made.stdout.strip()
+
+
+def test_a_remote_that_is_away_loses_no_result_and_recovery_pushes(tmp_path: Path) -> None:
+    workspace, remote = pushing_desk(tmp_path)
+    begun = start(workspace)
+    remote.rename(tmp_path / "away.git")
+    with pytest.warns(AnchorLagWarning, match="row 2 is recorded"):
+        finish(workspace, begun)
+    assert verify_workspace(workspace).exit_code == 8
+    with pytest.raises(RequestRefused, match="anchor"):
+        start(workspace, stage="s1")
+    (tmp_path / "away.git").rename(remote)
+    assert verify_workspace(workspace).exit_code == 0
+    assert [action.step for action in recover(workspace).actions] == ["told"]
+    assert ref_at(remote) == ref_at(workspace.root)
+    assert GitAnchor("refs/notes/stagegate", workspace.root).heads()[0].seq == 2
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody without rights")

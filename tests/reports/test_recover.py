@@ -160,8 +160,10 @@ def test_a_changed_row_is_not_for_recovery(workspace: Workspace) -> None:
     assert workspace.registry.read_bytes() == before
 
 
-def test_killed_writers_lose_nothing_and_leave_nothing_torn(tmp_path: Path) -> None:
-    assert kill_writers.campaign(tmp_path, count=12, seed=3) == (12, [])
+@pytest.mark.parametrize("mode", kill_writers.MODES)
+def test_killed_writers_lose_nothing_and_leave_nothing_torn(tmp_path: Path, mode: kill_writers.Mode) -> None:
+    outcome = kill_writers.campaign(tmp_path, count=16, seed=3, mode=mode)
+    assert (outcome.passed, outcome.problems) == (16, [])
 
 
 @pytest.mark.skipif(syscall_faults.missing() != "", reason=syscall_faults.missing() or "strace works")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -351,7 +352,18 @@ def test_the_ledger_knows_what_is_open(workspace: Workspace) -> None:
 
 
 def test_every_byte_of_a_registry_counts() -> None:
-    assert every_byte.campaign(count=400, seed=1) == (400, [])
+    assert every_byte.registry_campaign(count=400, seed=1) == (400, [])
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed (Debian: openssh-client)")
+def test_every_byte_of_a_record_counts(tmp_path: Path) -> None:
+    passed, missed = every_byte.record_campaign(tmp_path, count=4, seed=1)
+    assert missed == []
+    assert passed > 60
+
+
+def test_each_witness_alone_sees_what_the_chain_cannot(tmp_path: Path) -> None:
+    assert every_byte.witness_campaign(tmp_path) == (9, [])
 
 
 def test_of_racing_claims_exactly_one_wins(tmp_path: Path) -> None:
