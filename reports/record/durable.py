@@ -236,6 +236,25 @@ def locked(lock_path: Path, timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> It
             lock.release()
 
 
+@contextmanager
+def locked_if_free(lock_path: Path) -> Iterator[bool]:
+    """Hold the lock at `lock_path` where nobody holds it now; yields whether it is held. RecordError where the file system gives no locks."""
+    make_directory(lock_path.parent)
+    lock = FileLock(lock_path, fallback_to_soft=False, preserve_lock_file=True)
+    with explained("take the lock", lock_path):
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            held = False
+        else:
+            held = True
+    try:
+        yield held
+    finally:
+        with explained("release the lock", lock_path):
+            lock.release()
+
+
 def _lock_refused(lock_path: Path, timeout_seconds: float, error: Timeout) -> NoReturn:
     raise RecordError(
         f"another process has held the lock for {timeout_seconds:g} s",

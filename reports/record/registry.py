@@ -41,6 +41,7 @@ from reports.record.durable import (
     is_locked,
     is_there,
     locked,
+    locked_if_free,
     read_descriptor,
     read_regular,
     replace,
@@ -57,6 +58,7 @@ Check = Callable[[tuple[Row, ...]], None]
 
 RUN_LOCK_TIMEOUT_SECONDS: Final = 5.0
 SETTLE_SECONDS: Final = 10.0
+TELLING_PATIENCE_SECONDS: Final = 30.0
 
 _CLAIMED_COLUMNS: Final = tuple(column for column in COLUMNS if column not in CHAIN_COLUMNS)
 _RECOVER: Final = "run `stagegate recover`; it sets the bytes aside and deletes nothing"
@@ -135,7 +137,18 @@ class Registry:
         return row
 
     def tell(self, remembering: Sequence[Witness], rows: Sequence[Row]) -> tuple[str, ...]:
-        """Give every witness the head of `rows`, one process at a time; returns what those say that could not take it."""
+        """Give every witness the head of `rows`, one process at a time; returns what those say that could not take it.
+
+        Whoever waits while another tells all of them a later row is done.
+        """
+        deadline = time.monotonic() + TELLING_PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            with locked_if_free(telling_lock_path(self.workspace)) as mine:
+                if mine:
+                    return tell(remembering, rows, self.path)
+            time.sleep(LOCK_POLL_SECONDS)
+            if _all_know(remembering, Head.of(rows, self.path)):
+                return ()
         with locked(telling_lock_path(self.workspace)):
             return tell(remembering, rows, self.path)
 
@@ -341,6 +354,14 @@ def knows(witness: Witness, head: Head) -> bool:
         (known.registry, known.path) == (head.registry, head.path) and known.seq >= head.seq
         for known in witness.heads()
     )
+
+
+def _all_know(remembering: Sequence[Witness], head: Head) -> bool:
+    """Whether every witness knows the head; one that cannot be asked does not."""
+    try:
+        return all(knows(witness, head) for witness in remembering)
+    except AnchorUnreachableError:
+        return False
 
 
 def tell(remembering: Sequence[Witness], rows: Sequence[Row], path: Path) -> tuple[str, ...]:
