@@ -131,6 +131,12 @@ def test_scripts_are_called_with_options_they_know() -> None:
                 assert {option for option in re.findall(r"--[a-z-]+", found[2]) if option not in script} == set(), line
 
 
+def test_each_decision_has_a_number_of_its_own_and_none_is_left_out() -> None:
+    decisions = sorted(DOCS.glob("adr/[0-9]*.md"))
+    assert [int(path.name.partition("-")[0]) for path in decisions] == list(range(1, len(decisions) + 1))
+    assert [int(re.match(r"# (\d+)\. ", text_of(path))[1]) for path in decisions] == list(range(1, len(decisions) + 1))
+
+
 def test_every_file_that_is_named_exists() -> None:
     missing = []
     for page in PAGES:
