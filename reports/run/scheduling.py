@@ -39,6 +39,16 @@ class GateScheduling(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no
         """The group of a node; the test itself for a node that has none."""
         return self._group_of.get(nodeid, nodeid)
 
+    def _reschedule(self, node: WorkerController) -> None:
+        """Give a worker more when it runs low. One that has not collected yet is asked again when it has; a worker starts a gate when it knows the next one,
+        so none is left with a single gate while groups wait.
+        """
+        if node not in self.registered_collections:
+            return
+        super()._reschedule(node)
+        while self.workqueue and not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
+            self._assign_work_unit(node)
+
     def remove_node(self, node: WorkerController) -> str | None:
         """Forget a worker; what it left undone goes back to the queue, but for the gate that it ended in, which is returned."""
         assigned = self.assigned_work.pop(node)

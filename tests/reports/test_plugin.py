@@ -92,6 +92,7 @@ class Gates:
             capture_output=True,
             text=True,
             check=False,
+            timeout=120,
         )
         self.output, self.status = done.stdout + done.stderr, done.returncode
         expected = judged_cells(self.session.freeze, "s3", self.session.multipliers)
