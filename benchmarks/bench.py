@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.planted_market import SCORES_FILE, FloatArray, PlantedMarket, planted_candidate, smoothed
+from benchmarks.planted_market import FloatArray, PlantedMarket, planted_candidate, smoothed
 from engines.backtest import Backtest, run_backtest
 from engines.candidate import Candidate
 from engines.costs import TRADING_DAYS_PER_YEAR
@@ -147,7 +147,6 @@ class SimulatedBench(Bench):
 
     def __init__(self, design: Design, seed: int, folder: Path) -> None:
         self.design = design
-        self.folder = folder
         self.market = PlantedMarket.draw(seed, design.n_days, design.n_names)
         candidate = planted_candidate(
             folder, design.horizon_days, design.smooth_days, rebalance_days=design.rebalance_days, costs=design.costs
@@ -160,8 +159,7 @@ class SimulatedBench(Bench):
         return smoothed(scores, self.design.smooth_days)[: self.sealed.n_dates]
 
     def study(self, scores: FloatArray, edge: float = 0.0, n_days: int | None = None) -> Study:
-        """A study of the scores on this market with `edge` planted. The next call replaces the scores in the folder."""
-        np.save(self.folder / SCORES_FILE, scores)
+        """A study of the scores on this market with `edge` planted."""
         return Study(self.market.panel(scores, edge, n_days), self.candidate, MemoryStore())
 
 

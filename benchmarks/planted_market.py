@@ -30,7 +30,6 @@ SECTOR_VOL_PER_DAY: Final = 0.004
 OWN_VOL_PER_DAY: Final = 0.016
 OVERNIGHT_FRACTION: Final = 0.25
 DEGREES_OF_FREEDOM: Final = 5
-SCORES_FILE: Final = "scores.npy"
 COSTS: Final[dict[str, dict[str, Any]]] = {
     "demonstration": {
         "half_spread_bps": 8.0,
@@ -49,16 +48,14 @@ COSTS: Final[dict[str, dict[str, Any]]] = {
 }
 """What a trade costs. The multiplier gates bite the sooner the larger the share of the gross return that costs take."""
 
-SIGNAL_SOURCE: Final = f'''"""Scores from a file beside this one, averaged over the last days."""
-
-from pathlib import Path
+SIGNAL_SOURCE: Final = '''"""Scores averaged over the last days. They travel in the column of highs, which nothing else here reads: a signal opens no files."""
 
 import numpy as np
 
 
 def score(panel, smooth_days):
     """Trailing mean of the last `smooth_days` rows."""
-    raw = np.load(Path(__file__).with_name("{SCORES_FILE}"))[: panel.n_dates]
+    raw = panel.high
     sums = np.cumsum(raw, axis=0)
     smooth = np.full(raw.shape, np.nan)
     smooth[smooth_days - 1 :] = sums[smooth_days - 1 :] / smooth_days
@@ -104,7 +101,10 @@ class PlantedMarket:
         )
 
     def panel(self, scores: FloatArray, edge: float, n_days: int | None = None) -> Panel:
-        """The market as a panel, with `edge` per unit of yesterday's score added to each day's log return, cut to its first `n_days`."""
+        """The market as a panel, with `edge` per unit of yesterday's score added to each day's log return, cut to its first `n_days`.
+
+        The column of highs holds the scores themselves: see SIGNAL_SOURCE.
+        """
         drift = edge * np.vstack([np.zeros(scores.shape[1]), scores[:-1]])
         log_close = np.log(self.first_price) + np.cumsum(self.log_returns + drift, axis=0)
         before = np.vstack([np.log(self.first_price), log_close[:-1]])
@@ -114,7 +114,7 @@ class PlantedMarket:
         n_names = close.shape[1]
         parts: dict[str, Any] = {
             "open": opens,
-            "high": np.maximum(opens, close),
+            "high": scores,
             "low": np.minimum(opens, close),
             "close": close,
             "volume": 0.005 * self.shares * self.volume_noise,
@@ -167,7 +167,7 @@ def planted_candidate(
     rebalance_days: int | None = None,
     costs: str = "demonstration",
 ) -> Candidate:
-    """The candidate that trades the scores in `folder`: the demonstration candidate's rules and filters, without a grid."""
+    """The candidate that trades the scores of its panel, its signal file in `folder`: the demonstration candidate's rules and filters, without a grid."""
     (folder / "planted.py").write_text(SIGNAL_SOURCE, encoding="utf-8")
     return Candidate.from_config(
         planted_config(horizon_days, smooth_days, rebalance_days or horizon_days, costs), folder
