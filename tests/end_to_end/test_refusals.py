@@ -229,7 +229,7 @@ def test_a_folder_without_write_permission_is_refused(warm, road, tmp_path):
 @pytest.fixture
 def checkout(idle: Desk, tmp_path: Path) -> Desk:
     """The idle desk with a copy of the repository that may be spoiled."""
-    shutil.copytree(idle.repository, tmp_path / "repository")
+    shutil.copytree(idle.repository, tmp_path / "repository", ignore=shutil.ignore_patterns("__pycache__"))
     return replace(idle, repository=tmp_path / "repository")
 
 
@@ -328,7 +328,7 @@ def test_what_the_freeze_pins_may_not_change_between_stages(warm, road, tmp_path
 
 def test_a_policy_changed_by_a_commit_is_refused_under_the_old_tag(warm, road, tmp_path):
     desk = road.at("s1", tmp_path / "desk")
-    shutil.copytree(desk.repository, tmp_path / "repository")
+    shutil.copytree(desk.repository, tmp_path / "repository", ignore=shutil.ignore_patterns("__pycache__"))
     desk = replace(desk, repository=tmp_path / "repository")
     rewrite(desk.repository / "gates" / "policy.toml", "bound = -1.65", "bound = -9.0")
     commit(desk.repository, "Loosen the floor")
@@ -349,7 +349,11 @@ CONTRADICTIONS = {
     "spent": ("s1", (), f"s1 of tag {TAG} is spent"),
     "a stage left out": ("s3", (), "s3 follows on s2: expected an official PASS of s2"),
     "another owner": ("s2", ("--owner", "otto"), "--owner is not as frozen: expected olga, found otto"),
-    "another candidate": ("s2", ("--candidate", "fixtures/demo/candidate.toml"), "--candidate is not as frozen: expected "),
+    "another candidate": (
+        "s2",
+        ("--candidate", "fixtures/demo/candidate.toml"),
+        "--candidate is not as frozen: expected ",
+    ),
     "a late root cause": ("s2", ("--supersedes", TAG, "--root-cause", "data:late"), "belong to s0"),
     "another number of shards": ("s2", ("--wf-shards", "4"), "--wf-shards is not as frozen: expected 2, found 4"),
 }
