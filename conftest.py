@@ -116,7 +116,7 @@ def study(gate_session):
     """Everything measured of the candidate on its panel; each part is computed once, whatever the number of workers."""
     from engines.study import open_study
 
-    return open_study(gate_session.candidate, gate_session.cache)
+    return open_study(gate_session.candidate, gate_session.cache, thorough=not gate_session.rehearsal)
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,10 @@ is engines.parsing's. pandas and pandera are imported when called: only a build 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -31,6 +32,14 @@ ROW: Final = "row"
 """Stands for the column in a rule about several columns of a row."""
 
 
+ROW_RULES: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "high_not_below_low": lambda row: ~(row["high"] < row["low"]),
+    "open_in_range": lambda row: ~((row["open"] < row["low"]) | (row["open"] > row["high"])),
+    "close_in_range": lambda row: ~((row["close"] < row["low"]) | (row["close"] > row["high"])),
+}
+"""Whether the prices of each row agree, of anything that holds the four by name; missing values disagree with nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A rule of the contract: the column it is about, or ROW, and its name."""
@@ -39,12 +48,15 @@ class Rule:
     name: str
 
 
-def breaches(table: LongTable, as_of: date) -> dict[Rule, IntArray]:
-    """The rows (positions in `table`, in the order of the file) that break each rule; a rule that holds everywhere is absent. Missing values break none."""
+def breaches(table: LongTable, as_of: date, repeats: BoolArray | None = None) -> dict[Rule, IntArray]:
+    """The rows (positions in `table`, in the order of the file) that break each rule; a rule that holds everywhere is absent. Missing values break none.
+
+    repeats: (M,) whether an earlier row of the file has the row's key, for a table that is a batch of it; found in the table itself when left out.
+    """
     import pandera.pandas as pandera
 
     try:
-        _schema(as_of).validate(_frame(table), lazy=True)
+        _schema(as_of).validate(_frame(table, table.repeats() if repeats is None else repeats), lazy=True, inplace=True)
     except pandera.errors.SchemaErrors as error:
         return dict(map(_breach, error.schema_errors))
     return {}
@@ -62,6 +74,7 @@ def _breach(failure: pandera.errors.SchemaError) -> tuple[Rule, IntArray]:
     )
 
 
+@cache
 def _schema(as_of: date) -> pandera.DataFrameSchema:
     import pandera.pandas as pandera
 
@@ -72,15 +85,9 @@ def _schema(as_of: date) -> pandera.DataFrameSchema:
         )
     }
     columns |= {name: _numeric_column(lowest_excluded=name != "volume") for name in NUMERIC_COLUMNS}
-    rows = [
-        _rule("high_not_below_low", lambda row: ~(row["high"] < row["low"])),
-        _rule("open_in_range", lambda row: ~((row["open"] < row["low"]) | (row["open"] > row["high"]))),
-        _rule("close_in_range", lambda row: ~((row["close"] < row["low"]) | (row["close"] > row["high"]))),
-        _rule("unique_key", lambda row: ~(row["has_key"] & row.duplicated(["symbol", "date"]))),
-    ]
-    return pandera.DataFrameSchema(
-        columns | {"symbol": pandera.Column("int64"), "has_key": pandera.Column("bool")}, checks=rows, strict=True
-    )
+    rows = [_rule(name, holds) for name, holds in ROW_RULES.items()]
+    rows.append(_rule("unique_key", lambda row: ~row["repeats_key"]))
+    return pandera.DataFrameSchema(columns | {"repeats_key": pandera.Column("bool")}, checks=rows, strict=True)
 
 
 def _numeric_column(*, lowest_excluded: bool) -> pandera.Column:
@@ -99,15 +106,14 @@ def _rule(name: str, holds: Callable[[Any], Any]) -> pandera.Check:
     return pandera.Check(holds, name=name, ignore_na=False, n_failure_cases=1)
 
 
-def _frame(table: LongTable) -> pd.DataFrame:
+def _frame(table: LongTable, repeats: BoolArray) -> pd.DataFrame:
     import pandas as pd
 
     columns = {name: numbers.values for name, numbers in table.numbers.items()}
     return pd.DataFrame(
         {
             "date": table.dates.values.astype("datetime64[s]"),
-            "symbol": table.symbols.codes,
-            "has_key": table.has_key,
+            "repeats_key": repeats,
             **columns,
         },
         copy=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -11,8 +12,9 @@ import numpy as np
 from engines.candidate import Candidate
 from engines.digest import sha256_file, sha256_json
 from engines.errors import DataError
+from engines.file_digests import FileDigests
 from engines.quality import DataQuality
-from engines.store import ArrayStore
+from engines.store import ArrayStore, Scratch
 
 if TYPE_CHECKING:
     from engines.reading import FileHeader
@@ -173,13 +175,14 @@ def load_panel(candidate: Candidate, store: ArrayStore) -> tuple[Panel, DataQual
         StoreError: the store cannot be read or written.
 
     """
-    content = _content(candidate)
+    digests = FileDigests(store)
+    content = _content(candidate, digests)
 
-    def build() -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
+    def build(scratch: Scratch) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
         from engines.panel_build import build_panel
 
-        built = build_panel(candidate)
-        if _content(candidate) != content:
+        built = build_panel(candidate, scratch.array)
+        if _content(candidate, digests) != content:
             raise DataError(
                 "an input file changed while it was read",
                 where=candidate.data.path,
@@ -187,7 +190,7 @@ def load_panel(candidate: Candidate, store: ArrayStore) -> tuple[Panel, DataQual
             )
         return built
 
-    arrays, meta = store.get_or_build("panel", {"content": content, "code": _reading_code_sha256()}, build)
+    arrays, meta = store.get_or_build_in_place("panel", {"content": content, "contract": _contract_sha256()}, build)
     quality = DataQuality.from_json(meta["quality"])
     panel = Panel(
         file_dates=quality.n_dates,
@@ -198,12 +201,12 @@ def load_panel(candidate: Candidate, store: ArrayStore) -> tuple[Panel, DataQual
     return panel, quality
 
 
-def _content(candidate: Candidate) -> dict[str, Any]:
+def _content(candidate: Candidate, digests: FileDigests) -> dict[str, Any]:
     """All that decides a panel: the bytes of its files, what their columns are called, and the last day that may be used."""
     data = candidate.data
     paths = {"data": candidate.data_path} | {name: candidate.reference_path(name) for name in data.reference}
     return {
-        "files": {name: _hash_input(path) for name, path in paths.items()},
+        "files": {name: _hash_input(path, digests) for name, path in paths.items()},
         "kinds": {name: "".join(path.suffixes[-2:]).lower() for name, path in paths.items()},
         "columns": data.file_columns,
         "reference_columns": {name: spec.columns for name, spec in data.reference.items()},
@@ -211,11 +214,11 @@ def _content(candidate: Candidate) -> dict[str, Any]:
     }
 
 
-def _hash_input(path: Path) -> str:
+def _hash_input(path: Path, digests: FileDigests) -> str:
     """sha256 of an input file: its bytes are hashed before anything parses them."""
     try:
         if path.is_file():
-            return sha256_file(path)
+            return digests.sha256(path)
         found = "is no regular file" if path.exists() else "does not exist"
     except OSError as error:
         raise DataError(
@@ -226,11 +229,14 @@ def _hash_input(path: Path) -> str:
     )
 
 
-def _reading_code_sha256() -> str:
-    """sha256 over the modules that turn files into a panel, so that a change of theirs builds anew."""
-    names = (
+def _contract_sha256() -> str:
+    """sha256 over the modules that turn files into a panel and the versions of the packages they do it with: a change of either validates and builds anew."""
+    modules = (
+        "axes",
         "candidate",
         "contract",
+        "defects",
+        "layout",
         "long_table",
         "panel",
         "panel_build",
@@ -240,7 +246,9 @@ def _reading_code_sha256() -> str:
         "reading",
         "reference",
     )
-    return sha256_json([sha256_file(Path(__file__).with_name(f"{name}.py")) for name in names])
+    sources = {name: sha256_file(Path(__file__).with_name(f"{name}.py")) for name in modules}
+    packages = {name: version(name) for name in ("numpy", "pandas", "pandera", "pyarrow")}
+    return sha256_json({"sources": sources, "packages": packages})
 
 
 def read_header(candidate: Candidate) -> FileHeader:

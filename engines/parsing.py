@@ -66,11 +66,10 @@ def parse_dates(column: Any) -> Dates:
         return _from_days(column.cast(pa.date32()).cast(pa.timestamp("s")))
     if pa.types.is_integer(kind):
         column = column.cast(pa.large_string())
-    if not pa.types.is_large_string(column.type):
+    if not (pa.types.is_large_string(column.type) or pa.types.is_dictionary(column.type)):
         return Dates(np.full(len(column), "NaT", dtype="datetime64[D]"), _is_null(column))
-    encoded = pc.dictionary_encode(column, null_encoding="encode")
-    words = [None if word is None else word.strip() for word in encoded.dictionary.to_pylist()]
-    codes = encoded.indices.to_numpy(zero_copy_only=False)
+    spelled, codes = _words(column)
+    words = [None if word is None else word.strip() for word in spelled]
     days = np.array([_calendar_date(word) for word in words], dtype="datetime64[D]")
     nothing = np.array([word is None or word.casefold() in MISSING_WORDS for word in words], dtype=bool)
     return Dates(days[codes], nothing[codes]) if len(words) else Dates(days, nothing)
@@ -97,19 +96,30 @@ def parse_symbols(column: Any) -> Symbols:
     Empty, longer than 64 characters or holding a control character: unusable.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     if pa.types.is_nested(column.type):
         return Symbols((), np.full(len(column), -1), _is_null(column))
-    text = column if pa.types.is_large_string(column.type) else column.cast(pa.large_string())
-    encoded = pc.dictionary_encode(text, null_encoding="encode")
-    words = encoded.dictionary.to_pylist()
+    is_text = pa.types.is_large_string(column.type) or pa.types.is_dictionary(column.type)
+    words, rows = _words(column if is_text else column.cast(pa.large_string()))
     names = tuple(sorted(word for word in words if word and _usable(word)))
     place = {name: code for code, name in enumerate(names)}
-    codes = np.array([place.get(word, -1) for word in words], dtype=np.int64)
+    codes = np.array([place.get(word or "", -1) for word in words], dtype=np.int64)
     nothing = np.array([word is None or not word.strip() for word in words], dtype=bool)
-    rows = encoded.indices.to_numpy(zero_copy_only=False)
     return Symbols(names, codes[rows], nothing[rows]) if words else Symbols(names, codes, nothing)
+
+
+def _words(column: Any) -> tuple[list[str | None], np.ndarray[Any, np.dtype[np.int64]]]:
+    """The words that a column of text (or a dictionary of it) may hold, and the index of each row's word; None stands for nothing at all."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_dictionary(column.type):
+        column = pc.dictionary_encode(column, null_encoding="encode")
+    words = column.dictionary.to_pylist()
+    indices = column.indices
+    if indices.null_count:
+        indices, words = indices.fill_null(len(words)), [*words, None]
+    return words, indices.to_numpy(zero_copy_only=False)
 
 
 def _usable(symbol: str) -> bool:
@@ -120,6 +130,8 @@ def parse_numbers(column: Any) -> Numbers:
     """Numbers as float64. Text is read when it spells a decimal number or an infinity; a value of another type does not parse."""
     import pyarrow as pa
 
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(pa.large_string())
     if pa.types.is_large_string(column.type):
         return _from_text(column)
     missing = _is_null(column)

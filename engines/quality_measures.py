@@ -1,19 +1,21 @@
-"""Measures a price file: one DataQuality from its rows, the rows of the panel, and the breaches of the contract."""
+"""Measures a price file: one DataQuality from the panel it gave and from what was counted in its rows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from engines.candidate import NUMERIC_COLUMNS, PRICE_COLUMNS
-from engines.contract import ROW, Rule, breaches, unreadable
-from engines.long_table import BoolArray, FloatArray, IntArray, LongTable, PanelRows
+from engines.axes import DateArray, TextArray
+from engines.candidate import PRICE_COLUMNS
+from engines.contract import ROW_RULES
+from engines.defects import BAR_RULES, INFINITE, MISSING, NON_POSITIVE, UNPARSEABLE, DefectCount
+from engines.layout import FloatArray, stretches
+from engines.long_table import BoolArray, IntArray
 from engines.quality import EXTREME_RETURN, MAX_LISTED_MOVES, SPLIT_TOLERANCE, Bars, DataQuality, Lives, Move
-from engines.reading import Example
 from engines.reference import References
 
 COMMON_DAYS: Final = 60
@@ -36,110 +38,64 @@ SPLIT_TERMS: Final = (
 )
 """Terms of splits that occur, new shares for old: a price falls by old / new. Reverse splits are their inverses."""
 
-_MISSING, _UNPARSEABLE, _INFINITE, _NON_POSITIVE = "missing", "unparseable", "infinite", "non-positive"
-_BAR_RULES: Final = ("high_not_below_low", "open_in_range", "close_in_range")
 
-Defects = dict[tuple[str, str], IntArray]
-"""(defect, column or "") -> rows of the file's table, in the order of the file."""
+@dataclass(frozen=True, slots=True, eq=False)
+class LaidOut:
+    """A panel as its file gave it: T dates, N symbols.
 
-
-def measure_quality(
-    table: LongTable, rows: PanelRows, close: FloatArray, as_of: date, references: References
-) -> DataQuality:
-    """Count what S1 judges.
-
-    table, rows: the file's rows, and those that make the panel; close: (T, N) closes of the panel; references: what was found in the other files.
+    columns       (T, N) by name; NaN where the file has no usable value
+    row_number    (T, N) number of the file's row behind each cell, 0 where there is none
     """
-    broken = breaches(table, as_of)
-    defects = _defects(table, broken)
-    moves = _extreme_moves(rows)
+
+    dates: DateArray
+    symbols: TextArray
+    columns: Mapping[str, FloatArray]
+    row_number: np.ndarray[Any, np.dtype[np.int32]]
+
+
+def measure_quality(panel: LaidOut, defects: DefectCount, as_of: date, references: References) -> DataQuality:
+    """Count what S1 judges: in the panel, in the rows of the price file (`defects`), and in the other files (`references`)."""
+    moves = _extreme_moves(panel)
     return DataQuality(
         as_of=as_of,
-        n_rows=table.n_rows + table.file.n_ragged,
-        n_symbols=len(rows.symbols),
-        n_dates=len(rows.dates),
-        first_date=rows.dates[0].item(),
-        last_date=rows.dates[-1].item(),
-        missing=_by_column(defects, _MISSING),
-        unparseable=_by_column(defects, _UNPARSEABLE),
-        infinite=_by_column(defects, _INFINITE),
-        non_positive=_by_column(defects, _NON_POSITIVE),
-        ragged=table.file.n_ragged,
-        after_as_of=len(defects["after as_of", "date"]),
-        out_of_order=len(defects["out of order", "date"]),
-        duplicate_exact=len(defects["exact duplicate", ""]),
-        duplicate_conflicting=len(defects["conflicting duplicate", ""]),
-        bars=_bars(rows, defects),
-        lives=_lives(close),
-        zero_volume=int((rows.values["volume"] == 0).sum()),
+        n_rows=defects.n_rows,
+        n_symbols=len(panel.symbols),
+        n_dates=len(panel.dates),
+        first_date=panel.dates[0].item(),
+        last_date=panel.dates[-1].item(),
+        missing=defects.by_column(MISSING),
+        unparseable=defects.by_column(UNPARSEABLE),
+        infinite=defects.by_column(INFINITE),
+        non_positive=defects.by_column(NON_POSITIVE),
+        ragged=defects.n_ragged,
+        after_as_of=defects.count("after as_of", "date"),
+        out_of_order=defects.count("out of order", "date"),
+        duplicate_exact=defects.count("exact duplicate"),
+        duplicate_conflicting=defects.count("conflicting duplicate"),
+        bars=_bars(panel, defects),
+        lives=_lives(panel.columns["close"]),
+        zero_volume=sum(int((panel.columns["volume"][rows] == 0).sum()) for rows in stretches(len(panel.dates))),
         extreme_returns=len(moves),
-        extreme_moves=tuple(_move(table, rows, place) for place in moves[:MAX_LISTED_MOVES]),
-        identical_series=identical_series(close, rows.symbols),
+        extreme_moves=tuple(_move(panel, place) for place in moves[:MAX_LISTED_MOVES]),
+        identical_series=identical_series(panel.columns["close"], panel.symbols),
         missing_member_ratio=references.missing_member_ratio,
         reference=references.quality,
-        examples=_examples(table, defects),
+        examples=defects.examples(),
     )
 
 
-def _defects(table: LongTable, broken: Mapping[Rule, IntArray]) -> Defects:
-    def breaking(column: str, rule: str) -> IntArray:
-        return broken.get(Rule(column, rule), np.empty(0, dtype=np.int64))
-
-    missing = {"date": table.dates.missing, "symbol": table.symbols.missing} | {
-        name: numbers.missing for name, numbers in table.numbers.items()
-    }
-    defects: Defects = {(_MISSING, name): np.flatnonzero(mask) for name, mask in missing.items()}
-    defects |= {(_UNPARSEABLE, name): np.flatnonzero(mask) for name, mask in unreadable(table).items()}
-    defects |= {(_INFINITE, name): breaking(name, "finite") for name in NUMERIC_COLUMNS}
-    defects |= {
-        (_NON_POSITIVE, name): breaking(name, "positive" if name in PRICE_COLUMNS else "not_negative")
-        for name in NUMERIC_COLUMNS
-    }
-    defects |= {(rule, ""): breaking(ROW, rule) for rule in _BAR_RULES}
-    duplicates = breaking(ROW, "unique_key")
-    same = _same_as_first(table, duplicates)
-    defects |= {("exact duplicate", ""): duplicates[same], ("conflicting duplicate", ""): duplicates[~same]}
-    return defects | {
-        ("out of order", "date"): _out_of_order(table),
-        ("after as_of", "date"): breaking("date", "not_after_as_of"),
-    }
-
-
-def _by_column(defects: Defects, defect: str) -> dict[str, int]:
-    return {column: len(rows) for (name, column), rows in defects.items() if name == defect}
-
-
-def _same_as_first(table: LongTable, duplicates: IntArray) -> BoolArray:
-    """Whether each duplicate row has the values of the first row of its key, missing values being equal."""
-    if not len(duplicates):
-        return np.empty(0, dtype=bool)
-    keyed = np.flatnonzero(table.has_key)
-    keys = table.key(keyed)
-    distinct, first = np.unique(keys, return_index=True)
-    firsts = keyed[first[np.searchsorted(distinct, keys[np.searchsorted(keyed, duplicates)])]]
-    same = np.ones(len(duplicates), dtype=bool)
-    for numbers in table.numbers.values():
-        same &= (numbers.values[duplicates] == numbers.values[firsts]) | (
-            np.isnan(numbers.values[duplicates]) & np.isnan(numbers.values[firsts])
-        )
-    return same
-
-
-def _out_of_order(table: LongTable) -> IntArray:
-    """Rows dated before the row of the same symbol that precedes them in the file."""
-    keyed = np.flatnonzero(table.has_key)
-    codes = table.symbols.codes[keyed]
-    by_symbol = np.argsort(codes, kind="stable")
-    days, codes = table.dates.values[keyed[by_symbol]], codes[by_symbol]
-    earlier = (days[1:] < days[:-1]) & (codes[1:] == codes[:-1])
-    return np.sort(keyed[by_symbol[1:][earlier]])
-
-
-def _bars(rows: PanelRows, defects: Defects) -> Bars:
-    complete = np.logical_and.reduce([np.isfinite(rows.values[name]) for name in PRICE_COLUMNS])
-    violating = np.isin(rows.rows, np.concatenate([defects[rule, ""] for rule in _BAR_RULES]))
-    high_below_low, open_outside, close_outside = (len(defects[rule, ""]) for rule in _BAR_RULES)
-    return Bars(int(complete.sum()), int((complete & violating).sum()), high_below_low, open_outside, close_outside)
+def _bars(panel: LaidOut, defects: DefectCount) -> Bars:
+    complete, violations = 0, 0
+    high_below_low, open_outside, close_outside = (defects.count(rule) for rule in BAR_RULES)
+    any_broken = bool(high_below_low or open_outside or close_outside)
+    for rows in stretches(len(panel.dates)):
+        bar = {name: panel.columns[name][rows] for name in PRICE_COLUMNS}
+        whole = np.logical_and.reduce([np.isfinite(values) for values in bar.values()])
+        complete += int(whole.sum())
+        if any_broken:
+            holds = np.logical_and.reduce([rule(bar) for rule in ROW_RULES.values()])
+            violations += int((whole & ~holds).sum())
+    return Bars(complete, violations, high_below_low, open_outside, close_outside)
 
 
 def _lives(close: FloatArray) -> Lives:
@@ -158,30 +114,32 @@ def _lives(close: FloatArray) -> Lives:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _MovePlace:
-    """Positions in PanelRows of a close and of the name's previous close."""
+class _MovePlace(NamedTuple):
+    """Where a close lies, by symbol and date, with the name's previous close."""
 
-    before: int
-    after: int
+    name: int
+    row: int
+    previous: float
+    latest: float
 
 
-def _extreme_moves(rows: PanelRows) -> list[_MovePlace]:
+def _extreme_moves(panel: LaidOut) -> list[_MovePlace]:
     """Moves beyond EXTREME_RETURN between consecutive closes of a name, ordered by symbol, then date."""
-    close = rows.values["close"]
-    priced = np.flatnonzero(np.isfinite(close))
-    before, after = priced[:-1], priced[1:]
-    move = np.abs(close[after] / close[before] - 1)
-    extreme = np.flatnonzero((rows.symbol_of[after] == rows.symbol_of[before]) & (move > EXTREME_RETURN))
-    return [_MovePlace(int(before[place]), int(after[place])) for place in extreme]
+    close = panel.columns["close"]
+    previous = np.full(len(panel.symbols), np.nan)
+    found: list[_MovePlace] = []
+    for row in range(len(panel.dates)):
+        latest = np.asarray(close[row])
+        moved = np.flatnonzero(np.abs(latest / previous - 1) > EXTREME_RETURN).tolist()
+        found += [_MovePlace(name, row, float(previous[name]), float(latest[name])) for name in moved]
+        previous = np.where(np.isfinite(latest), latest, previous)
+    return sorted(found)
 
 
-def _move(table: LongTable, rows: PanelRows, place: _MovePlace) -> Move:
-    close = rows.values["close"]
-    previous, latest = float(close[place.before]), float(close[place.after])
-    row = int(table.file.row_numbers[rows.rows[place.after]])
-    day, symbol = str(rows.dates[rows.date_of[place.after]]), str(rows.symbols[rows.symbol_of[place.after]])
-    return Move(row, day, symbol, previous, latest, latest / previous, split_terms(latest / previous))
+def _move(panel: LaidOut, place: _MovePlace) -> Move:
+    number, day = int(panel.row_number[place.row, place.name]), str(panel.dates[place.row])
+    symbol, ratio = str(panel.symbols[place.name]), place.latest / place.previous
+    return Move(number, day, symbol, place.previous, place.latest, ratio, split_terms(ratio))
 
 
 def split_terms(ratio: float) -> str:
@@ -198,24 +156,42 @@ def identical_series(close: FloatArray, symbols: np.ndarray[Any, np.dtype[np.str
     Each window of closes is reduced to one number by a polynomial over the 64-bit pattern of the closes, so that equal windows are neighbours after
     sorting; candidates are then compared close by close. A symbol that copies several is paired with the one before it in order.
     """
-    finite = np.isfinite(close)
-    pattern = np.where(finite, np.ascontiguousarray(close).view(np.uint64), np.uint64(0))
-    odd = np.random.default_rng(COMMON_DAYS).integers(1, 1 << 63, size=(len(close), 1), dtype=np.uint64) | np.uint64(1)
-    running = np.cumsum(pattern * odd, axis=0, dtype=np.uint64)
-    counts = np.cumsum(finite, axis=0)
-    window, window_counts = running.copy(), counts.copy()
-    window[COMMON_DAYS:] -= running[:-COMMON_DAYS]
-    window_counts[COMMON_DAYS:] -= counts[:-COMMON_DAYS]
-    places = _equal_neighbours(window, window_counts == COMMON_DAYS) | _equal_neighbours(
-        running[-1:], counts[-1:] >= COMMON_DAYS
-    )
+    windows = _Windows(len(close), close.shape[1])
+    places: set[tuple[int, int]] = set()
+    for rows in stretches(len(close)):
+        window, counts = windows.of(close[rows], rows)
+        places |= _equal_neighbours(window, counts == COMMON_DAYS)
+    places |= _equal_neighbours(windows.running[-1:], windows.counts[-1:] >= COMMON_DAYS)
     pairs = sorted(pair for pair in places if _share_closes(close[:, pair[0]], close[:, pair[1]]))
     first_of = {copy: first for first, copy in reversed(pairs)}
     return tuple((str(symbols[first]), str(symbols[copy])) for copy, first in sorted(first_of.items()))
 
 
+class _Windows:
+    """The number and the count of the last COMMON_DAYS closes of each name, a stretch of dates after the other."""
+
+    def __init__(self, n_dates: int, n_symbols: int) -> None:
+        odd = np.random.default_rng(COMMON_DAYS).integers(1, 1 << 63, size=(n_dates, 1), dtype=np.uint64)
+        self._odd = odd | np.uint64(1)
+        self.running = np.zeros((COMMON_DAYS, n_symbols), dtype=np.uint64)  # of the last dates so far
+        self.counts = np.zeros((COMMON_DAYS, n_symbols), dtype=np.int64)
+
+    def of(self, close: FloatArray, rows: slice) -> tuple[np.ndarray[Any, np.dtype[np.uint64]], IntArray]:
+        """Of the next dates."""
+        finite = np.isfinite(close)
+        pattern = np.where(finite, np.ascontiguousarray(close).view(np.uint64), np.uint64(0))
+        running = np.vstack([self.running, self.running[-1] + np.cumsum(pattern * self._odd[rows], axis=0)])
+        counts = np.vstack([self.counts, self.counts[-1] + np.cumsum(finite, axis=0)])
+        self.running, self.counts = running[-COMMON_DAYS:], counts[-COMMON_DAYS:]
+        return running[COMMON_DAYS:] - running[:-COMMON_DAYS], counts[COMMON_DAYS:] - counts[:-COMMON_DAYS]
+
+
 def _equal_neighbours(values: np.ndarray[Any, np.dtype[np.uint64]], valid: BoolArray) -> set[tuple[int, int]]:
     """Pairs of columns, in order, that hold the same valid value in some row and are neighbours among the columns that do."""
+    others = np.random.default_rng(values.shape[1]).integers(0, 1 << 63, size=values.shape[1], dtype=np.uint64)
+    ranked = np.sort(np.where(valid, values, others), axis=1)
+    rows = np.flatnonzero((ranked[:, 1:] == ranked[:, :-1]).any(axis=1))  # few, so that only they are sorted by index
+    values, valid = values[rows], valid[rows]
     order = np.argsort(values, axis=1, kind="stable")
     ranked, usable = np.take_along_axis(values, order, axis=1), np.take_along_axis(valid, order, axis=1)
     row, place = np.nonzero((ranked[:, 1:] == ranked[:, :-1]) & usable[:, 1:] & usable[:, :-1])
@@ -230,12 +206,3 @@ def _share_closes(first: FloatArray, copy: FloatArray) -> bool:
     breaks = np.flatnonzero(np.concatenate([[True], ~equal, [True]]))
     whole = bool((equal | ~(np.isfinite(first) | np.isfinite(copy))).all())
     return bool(np.diff(breaks).max() - 1 >= COMMON_DAYS) or (whole and int(both.sum()) >= COMMON_DAYS)
-
-
-def _examples(table: LongTable, defects: Defects) -> dict[str, tuple[Example, ...]]:
-    places = {
-        f"{defect} {column}".strip(): table.examples(rows, column)
-        for (defect, column), rows in defects.items()
-        if len(rows)
-    }
-    return places | ({"ragged": table.file.ragged} if table.file.ragged else {})

@@ -26,6 +26,7 @@ from engines.errors import DataError
 HEADER_ROWS: Final = 1000
 MAX_EXAMPLES: Final = 10
 MAX_ROWS: Final = 200_000_000
+BATCH_ROWS: Final = 1 << 19
 MAX_EXPANSION_RATIO: Final = 100
 """A csv.gz beyond FREE_EXPANSION_BYTES may not grow by more than this: prices compress some 3 to 10 times, a bomb a thousand times."""
 FREE_EXPANSION_BYTES: Final = 64 << 20
@@ -103,6 +104,25 @@ def read_first_rows(
     return header
 
 
+def read_batches(path: Path, columns: Mapping[str, str], *, where: str) -> Iterator[FileColumns]:
+    """The declared columns of a file of any length, BATCH_ROWS at a time, so that memory does not grow with the file.
+
+    row_numbers run on from batch to batch. n_ragged and ragged of a batch count what its reader met since the one before. Text that a parquet file
+    keeps as a dictionary stays one. Raises as `read_columns` does, also while the batches are taken.
+    """
+    n_rows = 0
+    with _refusing(path, where):
+        _check_regular(path, where)
+        names = _csv_header(path, where) if _is_csv(path) else _parquet_names(path)
+        wanted = _choose(names, columns, (), where)
+        for batch in (_csv_batches if _is_csv(path) else _parquet_batches)(path, wanted, where):
+            n_rows += len(batch.row_numbers) + batch.n_ragged
+            _check_rows(n_rows, where)
+            yield batch
+    if not n_rows:
+        raise DataError(f"{path.name} holds no row", where=where, remedy="name a file with data")
+
+
 @contextmanager
 def _refusing(path: Path, where: str) -> Iterator[None]:
     """Whatever a damaged or unreadable file makes of a reader becomes a DataError."""
@@ -168,6 +188,32 @@ def _read_parquet(path: Path, wanted: Mapping[str, str], where: str) -> FileColu
         _check_rows(file.metadata.num_rows, where)
         table = file.read(columns=list(wanted.values()))
     return _numbered({ours: table.column(theirs) for ours, theirs in wanted.items()}, np.arange(1, table.num_rows + 1))
+
+
+def _parquet_batches(path: Path, wanted: Mapping[str, str], where: str) -> Iterator[FileColumns]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    text = [field.name for field in pq.read_schema(path) if pa.types.is_string(field.type)]
+    kept = [name for name in wanted.values() if name in text]
+    with pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=kept) as file:
+        _check_rows(file.metadata.num_rows, where)
+        first = 1
+        for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=list(wanted.values())):
+            columns = {ours: _spelled(batch.column(theirs)) for ours, theirs in wanted.items()}
+            yield FileColumns(columns, np.arange(first, first + batch.num_rows))
+            first += batch.num_rows
+
+
+def _spelled(column: Any) -> Any:
+    """A column as `_plain` gives it, but a dictionary of text remains one."""
+    import pyarrow as pa
+
+    if not (pa.types.is_dictionary(column.type) and pa.types.is_string(column.type.value_type)):
+        return _plain(column)
+    array = column.cast(pa.dictionary(pa.int32(), pa.large_string()))
+    array.validate(full=True)
+    return array
 
 
 def _check_rows(n_rows: int, where: str) -> None:
@@ -293,27 +339,62 @@ def _ragged_examples(rows: list[tuple[int, str]]) -> tuple[Example, ...]:
 
 
 def _read_csv(path: Path, wanted: Mapping[str, str], where: str) -> FileColumns:
-    import pyarrow as pa
     import pyarrow.csv as pa_csv
 
     ragged, handler = _ragged_collector()
     with _csv_stream(path, where) as stream:
-        table = pa_csv.read_csv(
-            stream,
-            read_options=pa_csv.ReadOptions(use_threads=False, block_size=_CHUNK_BYTES * 16),
-            parse_options=pa_csv.ParseOptions(invalid_row_handler=handler, newlines_in_values=True),
-            convert_options=pa_csv.ConvertOptions(
-                include_columns=list(wanted.values()),
-                column_types=dict.fromkeys(wanted.values(), pa.large_string()),
-                null_values=[],
-                strings_can_be_null=False,
-            ),
-        )
+        table = pa_csv.read_csv(stream, **_csv_options(wanted, handler))
     _check_rows(table.num_rows, where)
-    bad_numbers = np.array([number for number, _ in ragged], dtype=np.int64)
-    numbers = np.setdiff1d(np.arange(1, table.num_rows + len(ragged) + 1), bad_numbers, assume_unique=True)
+    numbers = _whole_rows(1, table.num_rows, ragged)
     columns = {ours: table.column(theirs) for ours, theirs in wanted.items()}
     return _numbered(columns, numbers, n_ragged=len(ragged), ragged=_ragged_examples(ragged))
+
+
+def _csv_batches(path: Path, wanted: Mapping[str, str], where: str) -> Iterator[FileColumns]:
+    import pyarrow.csv as pa_csv
+
+    ragged, handler = _ragged_collector()
+    with _csv_stream(path, where) as stream:
+        told, first = 0, 1
+        for batch in pa_csv.open_csv(stream, **_csv_options(wanted, handler)):
+            numbers = _whole_rows(first, batch.num_rows, ragged)
+            first = int(numbers[-1]) + 1 if len(numbers) else first
+            columns = {ours: batch.column(theirs) for ours, theirs in wanted.items()}
+            new, told = ragged[told:], len(ragged)
+            yield _numbered(columns, numbers, n_ragged=len(new), ragged=_ragged_examples(new))
+        if ragged[told:]:
+            yield _no_rows(wanted, ragged[told:])
+
+
+def _no_rows(wanted: Mapping[str, str], ragged: list[tuple[int, str]]) -> FileColumns:
+    """The ragged rows behind the last row that could be split."""
+    import pyarrow as pa
+
+    columns = {ours: pa.array([], pa.large_string()) for ours in wanted}
+    return FileColumns(columns, np.empty(0, dtype=np.int64), len(ragged), _ragged_examples(ragged))
+
+
+def _csv_options(wanted: Mapping[str, str], handler: Callable[[Any], str]) -> dict[str, Any]:
+    import pyarrow as pa
+    import pyarrow.csv as pa_csv
+
+    return {
+        "read_options": pa_csv.ReadOptions(use_threads=False, block_size=_CHUNK_BYTES * 16),
+        "parse_options": pa_csv.ParseOptions(invalid_row_handler=handler, newlines_in_values=True),
+        "convert_options": pa_csv.ConvertOptions(
+            include_columns=list(wanted.values()),
+            column_types=dict.fromkeys(wanted.values(), pa.large_string()),
+            null_values=[],
+            strings_can_be_null=False,
+        ),
+    }
+
+
+def _whole_rows(first: int, count: int, ragged: list[tuple[int, str]]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Numbers of the next `count` rows from `first` on that are not ragged."""
+    bad = np.array([number for number, _ in ragged if number >= first], dtype=np.int64)
+    numbers = np.arange(first, first + count + len(bad))
+    return np.setdiff1d(numbers, bad, assume_unique=True)[:count]
 
 
 def _ragged_collector() -> tuple[list[tuple[int, str]], Callable[[Any], str]]:

@@ -360,12 +360,12 @@ class Study:
             return math.nan
 
 
-def open_study(candidate: Candidate, cache: Path) -> Study:
-    """Read the candidate's data through the store below `cache` and open the study of it.
+def open_study(candidate: Candidate, cache: Path, *, thorough: bool = False) -> Study:
+    """Read the candidate's data through the store below `cache` and open the study of it; `thorough` hashes every file of the store that is used.
 
     Raises DataError when the file is no panel, CandidateError when the holdout leaves nothing of it.
     """
-    store = ArrayStore(cache)
+    store = ArrayStore(cache, thorough=thorough)
     panel, quality = load_panel(candidate, store)
     return Study(panel, candidate, store, quality)
 

@@ -98,7 +98,7 @@ def replay(request: ReplayRequest) -> None:
     places = Places(workspace, REPOSITORY)
     freeze = read_freeze(workspace, request.decision_tag)
     verdict = judge(judged_cells(freeze, request.stage, request.cost_multipliers), _run_gates(request, places))
-    study = open_study(freeze.candidate(places), request.cache)
+    study = open_study(freeze.candidate(places), request.cache, thorough=True)
     inputs = StageInputs(workspace, freeze, study)
     rendered = {} if request.report is None else _rendered(request.report)
     for name, data in {**stage_artifacts(request.stage, inputs), **rendered}.items():

@@ -109,7 +109,7 @@ def remeasure(session: GateSession, freeze_sha256: str, folder: Path) -> dict[st
             remedy="restore it; nothing may write to runs/freeze while a run is under way",
         )
     (stage,) = session.stages
-    study = open_study(session.candidate, folder / "cache")
+    study = open_study(session.candidate, folder / "cache", thorough=True)
     inputs = StageInputs(session.places.workspace, session.freeze, study)
     files, shown = stage_artifacts(stage, inputs), audit.exhibits(stage, inputs)
     pack = folder / session.run_id

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engines import long_table, reading
+from engines import axes, reading
 from engines.errors import DataError
 from engines.panel import load_panel
 from engines.store import ArrayStore
@@ -255,7 +255,7 @@ def test_ten_thousand_symbols_with_one_row_each(tmp_path: Path) -> None:
 
 
 def test_a_panel_beyond_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(long_table, "MAX_PANEL_CELLS", 14)
+    monkeypatch.setattr(axes, "MAX_PANEL_CELLS", 14)
     with pytest.raises(DataError, match="5 dates x 3 symbols are more than 14 cells"):
         load_frame(tmp_path, prices())
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from engines.candidate import NUMERIC_COLUMNS
 from engines.errors import DataError
+from engines.layout import Allocate
 from engines.panel import DEFAULT_DELISTING_RETURN, Panel, load_panel
 from engines.panel_build import build_panel
 from engines.store import ArrayStore
@@ -148,8 +149,8 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeyp
     prices().to_parquet(tmp_path / "prices.parquet", index=False)
     candidate = candidate_over(tmp_path, path="prices.parquet")
 
-    def build_and_overwrite(given: object) -> object:
-        built = build_panel(candidate)
+    def build_and_overwrite(given: object, allocate: Allocate) -> object:
+        built = build_panel(candidate, allocate)
         prices(seed=1).to_parquet(tmp_path / "prices.parquet", index=False)
         return built
 
