@@ -26,7 +26,7 @@ from engines.errors import DataError
 HEADER_ROWS: Final = 1000
 MAX_EXAMPLES: Final = 10
 MAX_ROWS: Final = 200_000_000
-BATCH_ROWS: Final = 1 << 19
+BATCH_ROWS: Final = 1 << 18
 MAX_EXPANSION_RATIO: Final = 100
 """A csv.gz beyond FREE_EXPANSION_BYTES may not grow by more than this: prices compress some 3 to 10 times, a bomb a thousand times."""
 FREE_EXPANSION_BYTES: Final = 64 << 20
