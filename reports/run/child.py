@@ -109,7 +109,7 @@ def run_child(
 
     SIGINT, SIGTERM and SIGHUP are passed on to the child's process group and remembered, so that an interrupted run is still recorded.
     """
-    with log.open("xb") as logfile, _forwarding() as interrupted, _adopting() as orphans:
+    with _forwarding() as interrupted, _adopting() as orphans, log.open("xb") as logfile:
         process = subprocess.Popen(
             command,
             cwd=repository,
@@ -119,7 +119,7 @@ def run_child(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        interrupted.group = process.pid
+        interrupted.begin(process.pid)
         assert process.stdout is not None
         for chunk in iter(lambda: os.read(process.stdout.fileno(), 65536), b""):  # type: ignore[union-attr]
             logfile.write(_ESCAPES.sub(b"", chunk))
@@ -176,6 +176,12 @@ class _Interruption:
     def __init__(self) -> None:
         self.group: int | None = None
         self.name: str | None = None
+
+    def begin(self, group: int) -> None:
+        """From now on interrupts go to this group, one that came before it was there first."""
+        self.group = group
+        if self.name:
+            os.killpg(group, signal.SIGINT)
 
     def __call__(self, number: int, _frame: FrameType | None) -> None:
         forward = signal.SIGKILL if self.name else signal.SIGINT

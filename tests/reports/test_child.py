@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -108,6 +109,7 @@ def test_whoever_watches_may_leave(tmp_path):
 SUPERVISOR = """
 import os, sys
 from pathlib import Path
+from typing import Any
 from reports.run.child import run_child
 
 body = "import time, signal; {handler}; print('ready', flush=True); time.sleep(60)"
@@ -163,3 +165,16 @@ def test_what_outlives_the_child_is_killed_and_named(tmp_path):
 
 def test_a_child_that_leaves_nothing_behind_is_said_to(tmp_path):
     assert run(tmp_path, "pass")[0].outlived == ()
+
+
+def test_an_interrupt_before_the_child_is_there_reaches_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = subprocess.Popen
+
+    def late(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return started(*arguments, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", late)
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    ended = run_child(command, {"PATH": os.environ["PATH"]}, tmp_path, tmp_path / "run.log", io.StringIO())
+    assert (ended.interrupted_by, ended.exit_status) in {("SIGINT", 1), ("SIGINT", -signal.SIGINT)}
