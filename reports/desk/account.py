@@ -126,18 +126,18 @@ def entries(report: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:
 def _other_failures(report: Mapping[str, Any], told: set[tuple[str, str]]) -> Iterator[str]:
     """Messages of the report that belong to no failing cell."""
     for entry in entries(report, "failures"):
-        if (entry.get("gate"), entry.get("cell")) not in told:
+        if (str(entry.get("gate")), str(entry.get("cell"))) not in told:
             yield str(entry.get("message", ""))
 
 
 def _cells(report: Mapping[str, Any], places: Whereabouts) -> Iterator[CellAccount]:
-    steps = {(step.get("gate"), step.get("cell")): step for step in entries(report, "remediation")}
+    steps = {(str(step.get("gate")), str(step.get("cell"))): step for step in entries(report, "remediation")}
     gates = report.get("gates")
     for key, gate in gates.items() if isinstance(gates, dict) else ():
         if not isinstance(gate, dict):
             continue
         for cell in entries(gate, "cells"):
-            step = steps.get((key, cell.get("id")), {})
+            step = steps.get((key, str(cell.get("id"))), {})
             yield _cell(key, str(gate.get("level", "hard")), cell, step, places)
 
 

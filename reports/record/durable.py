@@ -295,7 +295,13 @@ def load_json(data: bytes, where: str) -> Any:
     RecordError for duplicate keys, NaN and Infinity, bytes that are not UTF-8, and nesting without end.
     """
     try:
-        return json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite)
+        return json.loads(
+            data.decode(),
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_whole,
+        )
     except (ValueError, RecursionError) as error:
         reason = "is nested too deeply" if isinstance(error, RecursionError) else f"is not JSON of record: {error}"
         raise RecordError(reason, where=where, remedy="restore the file from a backup") from error
@@ -312,6 +318,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(token: str) -> NoReturn:
     raise ValueError(f"{token} is no JSON number")
+
+
+def _whole(token: str) -> int:
+    _finite(token)
+    return int(token)
 
 
 def _finite(token: str) -> float:

@@ -12,7 +12,8 @@ from typing import Final, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from engines.digest import sha256_bytes
-from reports.record.errors import RequestRefused
+from reports.record.durable import is_there, read_regular
+from reports.record.errors import RecordError, RequestRefused
 
 STAGES: Final[dict[str, str]] = {
     "s0": "scope_freeze",
@@ -49,6 +50,10 @@ def next_stage(stage: str) -> str | None:
     order = list(STAGES)
     position = order.index(stage) + 1
     return order[position] if position < len(order) else None
+
+
+SETTINGS_BYTES_LIMIT: Final = 2**20
+MEND_SETTINGS: Final = "mend it, or remove it for the defaults"
 
 
 class _Settings(BaseModel):
@@ -151,21 +156,34 @@ class Workspace:
 
     @cached_property
     def settings_sha256(self) -> str | None:
-        """Hash of stagegate.toml, None when the workspace has none."""
-        return sha256_bytes(self.settings_path.read_bytes()) if self.settings_path.is_file() else None
+        """Hash of stagegate.toml, None when the workspace has none. RequestRefused when it cannot be read."""
+        data = self._settings_bytes()
+        return None if data is None else sha256_bytes(data)
+
+    def _settings_bytes(self) -> bytes | None:
+        """The bytes of stagegate.toml, None when nothing stands there: a folder, a pipe or a dead link is not taken for the defaults."""
+        if not is_there(self.settings_path):
+            return None
+        try:
+            return read_regular(self.settings_path, SETTINGS_BYTES_LIMIT)
+        except RecordError as error:
+            raise RequestRefused(
+                f"stagegate.toml cannot be read: {error.what}", where=str(self.settings_path), remedy=MEND_SETTINGS
+            ) from error
 
     @cached_property
     def settings(self) -> DeskSettings:
         """stagegate.toml, validated. RequestRefused names the key that is wrong."""
-        if not self.settings_path.is_file():
+        data = self._settings_bytes()
+        if data is None:
             return DeskSettings()
         try:
-            return DeskSettings.model_validate(tomllib.loads(self.settings_path.read_bytes().decode()))
-        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            return DeskSettings.model_validate(tomllib.loads(data.decode()))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RequestRefused(
                 f"stagegate.toml cannot be read: expected a TOML file or none, found: {error}",
                 where=str(self.settings_path),
-                remedy="mend it, or remove it for the defaults",
+                remedy=MEND_SETTINGS,
             ) from error
         except ValidationError as error:
             first = error.errors()[0]

@@ -63,7 +63,7 @@ def fuzz(name: str, mutations: int, examples: int, first_seed: int, kept: Path |
     """Give one reader `mutations` mutated and `examples` made-up files; `kept` is where files that fail are left."""
     with tempfile.TemporaryDirectory(prefix="stagegate-fuzz-", dir=_quick_place()) as place:
         tally = fuzz_reader(name, readers(Path(place))[name], Path(place), mutations, examples, first_seed, kept)
-    tally.peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    tally.peak_bytes = _peak_bytes()
     return tally
 
 
@@ -87,6 +87,12 @@ def fuzz_reader(
     for start, number in _rounds(examples):
         _made_up(reader, number, first_seed + start, take)
     return tally
+
+
+def _peak_bytes() -> int:
+    """The highest resident size of this process. (ru_maxrss would be that of the process it was forked from, when that was larger.)"""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 def _quick_place() -> str | None:

@@ -26,7 +26,9 @@ def campaign(folder: Path, count: int, seed: int) -> tuple[int, list[str]]:
     promote(workspace, stages=("s0", "s1"))
     run_stage(workspace, "carry-01", verdict="FAIL")
     start(workspace, "value-01")
-    files = sorted(path for path in workspace.root.rglob("*") if path.is_file() and path.suffix != ".lock")
+    files = sorted(
+        path for path in workspace.root.rglob("*") if path.is_file() and path.suffix not in (".lock", ".queue")
+    )
     passed, problems = 0, []
     for number in range(count):
         path = generator.choice(files)

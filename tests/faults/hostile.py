@@ -64,8 +64,9 @@ def mutate(data: bytes, generator: random.Random) -> bytes:
     if kind == 6 and data:
         return data[: place - 1] + bytes([data[place - 1] ^ 1 << generator.randrange(8)]) + data[place:]
     if kind == 7 and generator.randrange(20) == 0:
-        piece = (data[place:end] or generator.choice(TOKENS)) * generator.choice(REPEATS)
-        return data[:place] + piece[:LONGEST_REPEAT_BYTES] + data[end:]
+        piece = data[place:end] or generator.choice(TOKENS)
+        repeats = min(generator.choice(REPEATS), 1 + LONGEST_REPEAT_BYTES // len(piece))
+        return data[:place] + (piece * repeats)[:LONGEST_REPEAT_BYTES] + data[end:]
     return data[:place] + generator.choice(TOKENS) + data[end:]
 
 
@@ -218,13 +219,20 @@ def parquet_files(columns: tuple[str, ...]) -> st.SearchStrategy[bytes]:
         names = draw(st.one_of(st.just(list(columns)), st.lists(st.sampled_from(columns), min_size=1, max_size=9)))
         count = draw(st.integers(0, 6))
         arrays = [_array(draw, name, count) for name in names]
-        buffer = BytesIO()
-        pq.write_table(
-            pa.table(arrays, names=names), buffer, compression=draw(st.sampled_from(("snappy", "none", "zstd")))
-        )
-        return buffer.getvalue()
+        return _parquet_bytes(pa.table(arrays, names=names), draw(st.sampled_from(("snappy", "none", "zstd"))))
 
     return tables()
+
+
+def _parquet_bytes(table: pa.Table, compression: str) -> bytes:
+    """The file of a table; columns that parquet cannot hold (seconds beyond its range) without a value."""
+    buffer = BytesIO()
+    try:
+        pq.write_table(table, buffer, compression=compression)
+    except pa.ArrowException:
+        empty = [pa.nulls(table.num_rows, field.type) for field in table.schema]
+        pq.write_table(pa.table(empty, schema=table.schema), buffer := BytesIO(), compression=compression)
+    return buffer.getvalue()
 
 
 def _array(draw: st.DrawFn, name: str, count: int) -> pa.Array:

@@ -392,3 +392,80 @@ def test_a_time_to_come_is_found(tmp_path: Path) -> None:
 
 def test_readers_have_an_answer_for_whatever_bytes(tmp_path: Path) -> None:
     assert fuzz_record.campaign(tmp_path, count=40, seed=7) == (40, [])
+
+
+def as_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def as_a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def as_a_link_to_itself(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+def as_an_endless_device(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def with_nul(path: Path) -> None:
+    path.write_bytes(bytes(1000))
+
+
+def not_utf8(path: Path) -> None:
+    path.write_bytes(b"\xff\xfe\xfa")
+
+
+def with_a_key_twice(path: Path) -> None:
+    path.write_bytes(b'{"schema": 1, "schema": 1}')
+
+
+def of_empty_lines(path: Path) -> None:
+    path.write_bytes(b"\n" * (4 << 20))
+
+
+def nested_without_end(path: Path) -> None:
+    path.write_bytes(b"[" * 200_000)
+
+
+HOSTILE = (
+    *(as_a_folder, as_a_pipe, as_a_link_to_itself, as_an_endless_device, with_nul, not_utf8, with_a_key_twice),
+    *(of_empty_lines, nested_without_end),
+)
+VICTIMS: dict[str, Callable[[Workspace], Path]] = {
+    "registry": lambda desk: desk.registry,
+    "freeze": lambda desk: desk.freeze("momentum-01"),
+    "manifest": lambda desk: pack(desk) / "MANIFEST",
+    "report": lambda desk: pack(desk) / "baseline_validation_report.json",
+    "log": lambda desk: pack(desk) / "run.log",
+    "memory": lambda desk: max(
+        Path(desk.settings.registry.state_dir).glob("*/*.json"), key=lambda path: path.stat().st_ctime_ns
+    ),
+}
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+@pytest.mark.parametrize("spoil", HOSTILE)
+def test_whatever_stands_in_the_place_of_a_file_is_found(
+    workspace: Workspace, victim: str, spoil: Callable[[Path], None]
+) -> None:
+    path = VICTIMS[victim](workspace)
+    spoil(path)
+    verification = verify_workspace(Workspace(workspace.root))
+    assert verification.exit_code == (8 if victim == "memory" else 6)
+    assert path.name in " ".join(f"{finding.where} {finding.what}" for finding in verification.findings)
+
+
+@pytest.mark.parametrize("spoil", [as_a_folder, as_a_pipe, as_a_link_to_itself, as_an_endless_device, with_nul])
+def test_settings_that_cannot_be_read_are_not_taken_for_the_defaults(
+    workspace: Workspace, spoil: Callable[[Path], None]
+) -> None:
+    spoil(workspace.settings_path)
+    (finding,) = verify_workspace(Workspace(workspace.root)).findings
+    assert (finding.kind, finding.where) == ("unanchored", str(workspace.settings_path))
