@@ -101,8 +101,9 @@ def test_a_forgery_that_every_hash_agrees_with_does_not_come_out_again(road: Roa
     lines = (pack / "baseline_ic.csv").read_text().splitlines()
     lines[-9] = f"{lines[-9].split(',')[0]},0.25"
     (pack / "baseline_ic.csv").write_text("\n".join(lines) + "\n")
-    with (pack / "baseline_validation_report.md").open("a") as page:
-        page.write("Reviewed by the committee.\n")
+    for name in ("baseline_validation_report.md", "baseline_validation_report.html"):
+        with (pack / name).open("a") as page:
+            page.write("Reviewed by the committee.\n")
     (pack / "letter.txt").write_text("trust me\n")
     list_again(pack)
     rebuild(desk, ic_mean=repr(forged))
