@@ -74,10 +74,12 @@ def report_page(report: Any, where: str, warnings: Sequence[str] = ()) -> str:
     Raises RecordError when it is no report: see reading.current.
     """
     full, lacking = current(report, where)
+    from jinja2 import TemplateError
+
     template = environment().get_template("report.html.jinja")
     try:
         return template.render(_view(full, (*warnings, *lacking)))
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, TemplateError) as error:
         raise RecordError(
             f"a figure or table of the report cannot be shown: {type(error).__name__}: {error}",
             where=where,

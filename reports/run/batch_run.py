@@ -158,7 +158,7 @@ def carry_all(runs: Sequence[Run], registry: Registry, terminal: TextIO) -> list
     make_directory(folder)
     environment = write_run_file(runs, batch_id, folder)
     with measuring(runs, environment, terminal) as measurement:
-        child = gates_in_child(runs[0], environment, terminal, folder)
+        child = gates_in_child(runs, environment, terminal, folder)
         ends = divide(runs, folder, batch_id, child)
         code = inspect_code(request.repository)
         lies = denied((folder / STREAM).read_bytes(), child.exit_status) if (folder / STREAM).is_file() else ()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     import psutil
@@ -60,6 +60,14 @@ class ChildRun:
     outlived: tuple[str, ...] = ()
 
 
+class Screen(Protocol):
+    """Where the child's output is shown."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> object: ...
+
+
 def child_environment(environ: Mapping[str, str], run_file: Path, threads_per_worker: int) -> dict[str, str]:
     """The whole environment of the child; nothing else is inherited."""
     clean = {name: environ[name] for name in PASSED_ON if name in environ}
@@ -103,7 +111,7 @@ def child_command(
 
 
 def run_child(
-    command: Sequence[str], environment: Mapping[str, str], repository: Path, log: Path, terminal: TextIO
+    command: Sequence[str], environment: Mapping[str, str], repository: Path, log: Path, terminal: Screen
 ) -> ChildRun:
     """Run the child to its end; everything it prints goes to `terminal` as it comes and, without colour, to `log`.
 
@@ -161,7 +169,7 @@ def _end(orphans: Sequence[psutil.Process]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _show(terminal: TextIO, chunk: bytes) -> None:
+def _show(terminal: Screen, chunk: bytes) -> None:
     try:
         terminal.write(chunk.decode("utf-8", errors="replace"))
         terminal.flush()

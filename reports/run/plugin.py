@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -12,6 +16,8 @@ from reports.criteria.policy import GateRow, cell_parameters, parameter_id, shar
 from reports.criteria.stream import Stream, StreamWriter, read_stream
 from reports.criteria.verdict import CellResult, judge_cells
 from reports.run.batch_summary import rehearsed_outcome, summary_text
+from reports.run.live import USUAL, DrawnEvents, GateEvents
+from reports.run.progress import NOTES_VARIABLE, NoteWriter, Progress
 from reports.run.request import add_options, is_worker
 from reports.run.session import (
     EVIDENCE_PROPERTY,
@@ -21,7 +27,7 @@ from reports.run.session import (
     sessions_named_by,
     sessions_of,
 )
-from reports.run.terminal import Canvas, table_lines
+from reports.run.terminal import Canvas, rehearsal_lines
 
 if TYPE_CHECKING:
     from xdist.remote import Producer
@@ -42,6 +48,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Open the gate sessions of the run file that the environment names, if any."""
     config.stash[SESSIONS_KEY] = sessions_named_by(os.environ)
+    if sessions_of(config) and config.option.tbstyle == "auto":
+        # a failed gate says in one line what it measured; who wants more asks with --tb=long
+        config.option.tbstyle = "short"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -207,16 +216,39 @@ def crash_message(report: pytest.TestReport) -> str:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
-    """Have every report of the loop streamed."""
+    """Have every report of the loop streamed, and its progress drawn or noted where somebody watches."""
     stream = session.config.stash.get(STREAM_KEY, None)
-    reporter = None if stream is None else StreamReporter(stream)
-    if reporter is not None:
-        session.config.pluginmanager.register(reporter, "stagegate-stream")
-    try:
+    with ExitStack() as stack:
+        for listener in () if stream is None else (StreamReporter(stream), *_listeners(session, stack)):
+            session.config.pluginmanager.register(listener)
+            stack.callback(session.config.pluginmanager.unregister, listener)
         return (yield)
-    finally:
-        if reporter is not None:
-            session.config.pluginmanager.unregister(reporter)
+
+
+def _listeners(session: pytest.Session, stack: ExitStack) -> Iterator[object]:
+    """Who follows the progress of this process: a terminal, the supervisor's, or nobody."""
+    config = session.config
+    first, reporter = sessions_of(config)[0], config.pluginmanager.getplugin("terminalreporter")
+    if NOTES_VARIABLE in os.environ:
+        notes = NoteWriter(Path(os.environ[NOTES_VARIABLE]))
+        stack.callback(notes.close)
+        yield GateEvents(notes)
+    elif first.rehearsal and reporter is not None and canvas_of(config, reporter).moving:
+        cells = {node: cell for each in sessions_of(config) for node, cell in each.cell_by_node.items()}
+        progress = Progress("rehearsal", cells, worker_count(config), time.monotonic())
+        if worker_count(config) == 0:
+            progress.narrow([item.nodeid for item in session.items])
+        reporter.showfspath = False
+        drawing = DrawnEvents(reporter._tw._file, progress, first.cache / "progress" / USUAL, blocks=True)
+        stack.callback(drawing.close)
+        yield drawing
+        yield GateEvents(drawing.event)
+
+
+def canvas_of(config: pytest.Config, reporter: pytest.TerminalReporter) -> Canvas:
+    """What pytest's terminal can show."""
+    options = [str(argument) for argument in config.invocation_params.args]
+    return replace(Canvas.of(reporter._tw._file, options), colour=reporter._tw.hasmarkup)
 
 
 @pytest.hookimpl(trylast=True)
@@ -229,19 +261,26 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         del session.config.stash[STREAM_KEY]
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """A rehearsal ends with the table of gates that a recorded run would show; a recorded run's supervisor prints its own."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> Iterator[None]:
+    """A rehearsal ends with the table of gates, below everything that pytest says of failures; a recorded run's supervisor prints its own."""
+    try:
+        return (yield)
+    finally:
+        _show_gates(terminalreporter, config)
+
+
+def _show_gates(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     sessions = [session for session in sessions_of(config) if session.rehearsal and session.stream_path.is_file()]
     if not sessions or is_worker(config):
         return
     stream = read_stream(sessions[0].stream_path)
-    screen = terminalreporter._tw
-    canvas = Canvas(screen.fullwidth, terminalreporter.isatty(), screen.hasmarkup, blocks=True)
+    canvas = canvas_of(config, terminalreporter)
     judged = {session: _judged(session, stream) for session in sessions}
     for session, cells in judged.items():
         if cells:
             terminalreporter.write_sep("-", f"gates of {session.name}" if session.name else "gates")
-            for line in table_lines(canvas, cells):
+            for line in rehearsal_lines(canvas, cells, rehearsed_outcome(cells)):
                 terminalreporter.write_line(line)
             terminalreporter.write_line(f"rehearsal of {session.candidate.name}: nothing was recorded")
     if len(sessions) > 1:

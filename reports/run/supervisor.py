@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,8 @@ from reports.run.child import ChildRun, child_command, child_environment, run_ch
 from reports.run.entry import Entry, check_entry
 from reports.run.ground import surveyed
 from reports.run.kernels import prepare_kernels
+from reports.run.live import watched
+from reports.run.progress import NOTES_VARIABLE, Progress
 from reports.run.rederive import contradictions
 from reports.run.remeasure import Remeasured, Remeasurement, remeasuring
 from reports.run.request import RunRequest
@@ -151,7 +154,7 @@ def carry(run: Run, registry: Registry, terminal: TextIO) -> tuple[Verdict, Row]
     """Run the gates and, apart from them, the measurement; judge, write the pack and then the FINISHED row."""
     environment = write_run_file([run], run.run_id, run.partial)
     with measuring([run], environment, terminal) as measurement:
-        child = gates_in_child(run, environment, terminal, run.partial)
+        child = gates_in_child([run], environment, terminal, run.partial)
         changed = after_the_run(run, child, inspect_code(run.entry.request.repository))
         (measured,) = measurement.results()
     return conclude(run, child, changed, measured, registry)
@@ -222,14 +225,28 @@ def session_of(run: Run, folder: Path) -> GateSession:
     )
 
 
-def gates_in_child(run: Run, environment: Mapping[str, str], terminal: TextIO, folder: Path) -> ChildRun:
+def gates_in_child(runs: Sequence[Run], environment: Mapping[str, str], terminal: TextIO, folder: Path) -> ChildRun:
     """Start the gates in the clean child and wait; how it ended. What it leaves lies in `folder`: of the pack, or of the batch."""
-    request = run.entry.request
+    run, request = runs[0], runs[0].entry.request
     command = child_command(
         request.repository, run.stage, request.processes, request.presentation, folder / "pytest_report.json"
     )
     write_new(folder / "command.sh", audit.command_script(request.command, command, environment).encode())
-    return run_child(command, environment, request.repository, folder / "run.log", terminal)
+    canvas = Canvas.of(terminal, request.presentation)
+    if not canvas.moving:
+        return run_child(command, environment, request.repository, folder / "run.log", terminal)
+    notes = run.entry.places.workspace.cache / "progress" / f"{run.run_id}.jsonl"
+    with watched(terminal, progress_of(runs, folder), notes, blocks=canvas.blocks) as screen:
+        noting = {**environment, NOTES_VARIABLE: str(notes)}
+        return run_child(command, noting, request.repository, folder / "run.log", screen)
+
+
+def progress_of(runs: Sequence[Run], folder: Path) -> Progress:
+    """The progress that a terminal shows, with nothing back yet."""
+    processes = runs[0].entry.request.processes
+    workers = int(processes) if processes.isdigit() else os.cpu_count() or 1
+    cells = {node: cell for run in runs for node, cell in session_of(run, folder).cell_by_node.items()}
+    return Progress(f"{runs[0].stage} {STAGES[runs[0].stage]}", cells, workers, time.monotonic())
 
 
 def threads_per_worker(request: RunRequest) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TextIO
 
 from engines.errors import StageGateError
-from reports.criteria.verdict import CellResult
+from reports.criteria.verdict import CellResult, Verdict
 from reports.pack.render import by_gate, cell_json, number, worst
 from reports.record.workspace import STAGES
 
@@ -18,6 +18,7 @@ PLAIN_WIDTH: Final = 100
 MARGIN: Final = 14
 """Columns of the labels on the left of the closing words."""
 
+PLAIN_OPTIONS: Final = ("-q", "--quiet", "-v", "--verbose", "-s", "--capture", "--pdb", "--trace")
 LISTED_FAILURES: Final = 12
 COLOURS: Final = {"good": "32", "bad": "31", "aside": "33", "strong": "1", "faint": "2"}
 KIND_OF_OUTCOME: Final = {"passed": "good", "failed": "bad", "missing": "bad", "absent": "faint"}
@@ -28,12 +29,16 @@ WIDEST_BAR: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """What the place that is written to can show. Without `live`, prose stays in one line each: a log is searched, not read."""
+    """What the place that is written to can show. Without `live`, prose stays in one line each: a log is searched, not read.
+
+    moving: whether progress may be drawn: on a terminal, outside of CI, unless NO_COLOR, -q or -v ask for plain lines.
+    """
 
     width: int
     live: bool
     colour: bool
     blocks: bool
+    moving: bool = False
 
     @classmethod
     def of(cls, stream: TextIO, options: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> Canvas:
@@ -43,7 +48,11 @@ class Canvas:
         wanted = live and not environ.get("NO_COLOR")
         for option in options:
             wanted = {"--color=yes": True, "--color=no": False}.get(option, wanted)
-        return cls(width, live, wanted, "utf" in (getattr(stream, "encoding", None) or "").lower())
+        plain = (
+            environ.get("NO_COLOR") or environ.get("CI") or any(option.startswith(PLAIN_OPTIONS) for option in options)
+        )
+        blocks = "utf" in (getattr(stream, "encoding", None) or "").lower()
+        return cls(width, live, wanted, blocks, moving=live and not plain)
 
     def paint(self, text: str, kind: str) -> str:
         """`text` in the colour of its kind; as it is without colour."""
@@ -182,6 +191,20 @@ def bar(share: float | None, width: int, *, blocks: bool) -> str:
 
 
 # -------------------------------------------------------------------------------------------------- the closing words
+
+
+def rehearsal_lines(canvas: Canvas, cells: Sequence[CellResult], outcome: str) -> list[str]:
+    """The end of a rehearsal: the table, the gate nearest to failing, what a recorded run would come to, and how to make one."""
+    weakest = Verdict("PASS", tuple(cells), (), ()).weakest
+    lines = [*table_lines(canvas, cells), ""]
+    if weakest and weakest.weakest:
+        lines += canvas.labelled(
+            "weakest gate", f"{weakest.cell.gate} [{weakest.cell.id}]: {weakest.weakest.describe()}"
+        )
+    kind = {"would pass": "good", "would fail": "bad"}.get(outcome, "aside")
+    said = "recorded, it" if outcome.startswith("would") else "it"
+    lines.append(f"{'outcome':<{MARGIN}}{said} {canvas.paint(outcome, kind)}")
+    return [*lines, *canvas.labelled("next", "stagegate packet TAG s0", words=False)]
 
 
 def failure_lines(canvas: Canvas, failures: Sequence[Mapping[str, Any]]) -> Iterator[str]:

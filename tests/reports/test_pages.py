@@ -157,6 +157,7 @@ def put(value: Any, *path: Any) -> Callable[[dict[str, Any]], None]:
         (put(7, "gates", "s3.net_sharpe", "cells", 0), "s3.net_sharpe.cells is int, expected dict"),
         (put(True, "schema"), "schema is bool, expected int"),
         (put({"growth": {"caption": "c"}}, "figures"), "cannot be shown: KeyError: 'dates'"),
+        (put(["0"], "remediation"), "cannot be shown: UndefinedError"),
         (put([[1]], "figures", "cost_heat", "net_t"), "cannot be shown: ValueError"),
         (put({"gate": "s9.x", "cell": "-"}, "weakest"), "cannot be shown: KeyError: 's9.x'"),
     ],
