@@ -116,7 +116,7 @@ class Rehearsed:
             patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
             patch.delenv("PYTEST_ADDOPTS", raising=False)
             if study is not None:
-                patch.setattr(engines.study, "open_study", lambda candidate, cache: study)
+                patch.setattr(engines.study, "open_study", lambda candidate, cache, *, thorough: study)
             status = int(pytest.main([*command, *arguments]))
         return prepared.judged(status)
 
