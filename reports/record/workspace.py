@@ -168,7 +168,9 @@ class Workspace:
             return read_regular(self.settings_path, SETTINGS_BYTES_LIMIT)
         except RecordError as error:
             raise RequestRefused(
-                f"stagegate.toml cannot be read: {error.what}", where=str(self.settings_path), remedy=MEND_SETTINGS
+                f"stagegate.toml cannot be read: expected a plain file, found: {error.what}",
+                where=str(self.settings_path),
+                remedy=MEND_SETTINGS,
             ) from error
 
     @cached_property
