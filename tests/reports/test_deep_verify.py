@@ -204,7 +204,7 @@ FREEZES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda it: it["candidate"].update(path="workspace:../../../../../../../../../outside.toml"),
         "would write outside of its folder|is gone",
     ),
-    "no history": (lambda it: it.update(history=[]), "freeze or report are malformed"),
+    "no history": (lambda it: it.update(history=[]), "the freeze is malformed at history"),
 }  # fmt: skip
 
 
