@@ -26,6 +26,8 @@ from reports.verification.report_check import contradictions, differences
 
 AUDIT_FILES: Final = ("command.sh", "environment.json", "run.log")
 MANIFEST: Final = "MANIFEST"
+SHOWN_LINES: Final = 20
+"""Bad lines of a MANIFEST that are named one by one."""
 _MANIFEST_LINE: Final = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
@@ -140,13 +142,17 @@ def parse_manifest(manifest: bytes) -> tuple[dict[str, str], tuple[str, ...]]:
     except UnicodeDecodeError as error:
         return {}, (f"MANIFEST is not UTF-8: {error}",)
     listed: dict[str, str] = {}
+    bad: list[int] = []
     faults = [] if text.endswith("\n") else ["MANIFEST does not end in a newline"]
     for number, line in enumerate(text.removesuffix("\n").split("\n"), 1):
         match = _MANIFEST_LINE.fullmatch(line)
         if match is None or not is_plain_path(match[2]) or match[2] in listed:
-            faults.append(f"MANIFEST line {number} is not 'hash  path' with a new plain path")
+            bad.append(number)
         else:
             listed[match[2]] = match[1]
+    faults.extend(f"MANIFEST line {number} is not 'hash  path' with a new plain path" for number in bad[:SHOWN_LINES])
+    if len(bad) > SHOWN_LINES:
+        faults.append(f"MANIFEST has {len(bad) - SHOWN_LINES} more such lines")
     if list(listed) != sorted(listed):
         faults.append("MANIFEST is not sorted by path")
     return listed, tuple(faults)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reports.record import durable
 from reports.record.chain import (
     COLUMNS,
     GENESIS,
@@ -300,7 +301,8 @@ def test_the_registry_is_not_written_through_a_link(workspace: Workspace, tmp_pa
     assert real.read_bytes() == before
 
 
-def test_deleting_the_lock_file_lets_no_second_writer_in(workspace: Workspace) -> None:
+def test_deleting_the_lock_file_lets_no_second_writer_in(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(durable, "QUEUE_TIMEOUT_SECONDS", 0.5)
     start(workspace)
     registry = Registry(workspace.root)
     with registry.held():
