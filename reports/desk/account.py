@@ -82,7 +82,7 @@ def account_of(workspace: Workspace, row: Row, dead: frozenset[str]) -> StageAcc
     """The account of a run by its last row."""
     report, messages = read_report(workspace, row)
     places = Whereabouts.of(workspace, row, report)
-    cells = tuple(_cells(report, places))
+    cells = tuple(cells_of(report, places))
     failing = tuple(cell for cell in cells if cell.level == "hard" and cell.outcome not in PASSED)
     weakest = report.get("weakest")
     name = (weakest.get("gate"), weakest.get("cell")) if isinstance(weakest, dict) else ()
@@ -130,7 +130,8 @@ def _other_failures(report: Mapping[str, Any], told: set[tuple[str, str]]) -> It
             yield str(entry.get("message", ""))
 
 
-def _cells(report: Mapping[str, Any], places: Whereabouts) -> Iterator[CellAccount]:
+def cells_of(report: Mapping[str, Any], places: Whereabouts) -> Iterator[CellAccount]:
+    """Every cell of a report, with what `places` knows of where it fell short."""
     steps = {(str(step.get("gate")), str(step.get("cell"))): step for step in entries(report, "remediation")}
     gates = report.get("gates")
     for key, gate in gates.items() if isinstance(gates, dict) else ():

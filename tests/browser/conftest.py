@@ -33,15 +33,15 @@ class Browser:
 
     driver: Any
 
-    def open(self, page: Path, width: int = 1280, scheme: str = "light") -> None:
-        """Open a page from disk."""
+    def open(self, page: Path, width: int = 1280, scheme: str = "light", fragment: str = "") -> None:
+        """Open a page from disk, at a fragment of it when one is given."""
         self.driver.get("about:blank")
         self.logged("performance"), self.logged("browser")
         screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-        self.driver.get(page.as_uri())
+        self.driver.get(page.as_uri() + (f"#{fragment}" if fragment else ""))
 
     def logged(self, kind: str) -> list[dict[str, Any]]:
         """What was logged since it was asked last."""
@@ -55,6 +55,15 @@ class Browser:
     def run(self, script: str, *arguments: object) -> Any:
         """What a script says of the page."""
         return self.driver.execute_script(script, *arguments)
+
+    def violations(self, axe: str) -> list[tuple[str, list[str]]]:
+        """What axe-core finds on the page, all of it unfolded: rule and the elements that break it."""
+        found = self.driver.execute_async_script(
+            axe + ";const done = arguments[arguments.length - 1];"
+            "document.querySelectorAll('details').forEach(each => each.open = true);"
+            "axe.run(document, {resultTypes: ['violations']}).then(done);"
+        )
+        return [(each["id"], [node["html"][:160] for node in each["nodes"]][:3]) for each in found["violations"]]
 
     def press(self, *keys: str) -> None:
         """Press keys, wherever the focus is."""

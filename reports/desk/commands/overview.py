@@ -1,10 +1,11 @@
-"""Commands that say where tags stand. They read; handoff alone writes, a page that is made anew each time."""
+"""Commands that say where tags stand. They read; handoff and site alone write, pages that are made anew each time."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reports.desk.command_line import REFUSED, STAGE_CHOICES, Answer, CommandLine, of, place_of, workspace_of
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_commands(line: CommandLine) -> None:
-    """status, report, leaderboard, handoff."""
+    """status, report, leaderboard, site, handoff."""
     line.add("status", status, "where every tag stands, what it waits for, what to type next")
     report = line.add_tagged("report", show_report, "a run's report: as a page, as markdown or as json")
     report.add_argument(
@@ -26,6 +27,9 @@ def add_commands(line: CommandLine) -> None:
     )
     line.add("leaderboard", show_leaderboard, "tags by the margin of their weakest hard gate").add_argument(
         "--stage", choices=STAGE_CHOICES, default="s3", help="the stage that is compared (default: s3)"
+    )
+    line.add("site", make_site, "the whole record as a static site: decisions, tags, families, failures").add_argument(
+        "--out", metavar="DIR", required=True, help="a new folder, or an earlier site, which is made anew"
     )
     line.add(
         "handoff", write_handoff_page, "write docs/production_research/HANDOFF.md: enough for a colleague to go on"
@@ -74,6 +78,16 @@ def show_leaderboard(arguments: argparse.Namespace) -> Answer:
     found = leaderboard(Registry(workspace_of(arguments).root).rows(), arguments.stage)
     placed = {"schema": 1, "stage": arguments.stage, "placings": [asdict(placing) for placing in found]}
     return placed, leaderboard_lines(found) if found else [f"no tag has finished {arguments.stage}"], 0
+
+
+def make_site(arguments: argparse.Namespace) -> Answer:
+    """Write the site; what verification found is told here as on every page of it."""
+    from reports.desk.site import write_site
+
+    found = write_site(workspace_of(arguments), Path(arguments.out).absolute())
+    counts = f"{of(found.tags, 'tag')}, {of(found.files, 'file')}; open index.html"
+    findings = [f"the record does not verify: {text}" for text in found.findings]
+    return {"schema": 1, **asdict(found)}, [f"written  {found.folder}", f"         {counts}", *findings], 0
 
 
 def write_handoff_page(arguments: argparse.Namespace) -> Answer:
