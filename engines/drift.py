@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr
 
 from engines.errors import StatisticsError
 from engines.statistics.samples import FloatArray, IntArray, observed
@@ -117,6 +116,8 @@ def cusum_bound(edge: float, n_days: int, false_alarm: float) -> float:
 
 def _transitions(edge: float, bound: float) -> FloatArray:
     """(states, states) one-day probabilities of the chain that has not alarmed yet; state 0 is S = 0, a row sums to less than 1."""
+    from scipy.special import ndtr
+
     if not (edge > 0.0 and bound > 0.0):
         raise StatisticsError(
             f"a CUSUM of edge {edge:g} with bound {bound:g} is not defined", remedy="both must be > 0"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from engines.costs import TRADING_DAYS_PER_YEAR
 from engines.ic import rank_ic
@@ -151,6 +150,8 @@ def cvar99_to_gaussian(returns: NDArray[np.float64]) -> float:
     The Gaussian has the sample's mean and standard deviation: its mean loss is -mean + sd phi(z) / 0.01, z the 1 % quantile. At 95 % the ratio
     cannot exceed 2.11 whatever the tail. NaN without spread.
     """
+    from scipy.special import ndtri
+
     if returns.size < 2:
         return math.nan
     density = math.exp(-0.5 * float(ndtri(0.01)) ** 2) / math.sqrt(2.0 * math.pi)

@@ -1,7 +1,7 @@
 """Statistics a promotion rests on: Sharpe inference, multiplicity, overfitting, resampling, risk and spreads.
 
-Import from here; the modules below group by question. Importing costs numpy and scipy.special only:
-scipy.stats, arch and bidask are loaded by the functions that call them. Formulas, traps and the reasons for
+Import from here; the modules below group by question. Importing costs numpy only:
+scipy, arch and bidask are loaded by the functions that call them. Formulas, traps and the reasons for
 the gates' thresholds stand in docs/statistics.md.
 """
 

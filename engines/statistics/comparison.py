@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr
 
 from engines.statistics.samples import ROUNDING, FloatArray, is_constant, observed_pairs
 
@@ -48,6 +47,8 @@ def ledoit_wolf_sharpe_difference_hac(first: npt.ArrayLike, second: npt.ArrayLik
     Reference: Ledoit & Wolf (2008), Robust Performance Hypothesis Testing with the Sharpe Ratio, Journal of
     Empirical Finance 15(5), section 3.1.
     """
+    from scipy.special import ndtr
+
     left, right = observed_pairs(first, second, ("first", "second"))
     if left.size < MIN_PAIRED_OBSERVATIONS or is_constant(left) or is_constant(right):
         return SharpeDifference(left.size, math.nan, math.nan, math.nan)

@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import log_ndtr, ndtri, stdtr, stdtrit
 
 from engines.errors import StatisticsError
 from engines.statistics.samples import complete_matrix, observed
@@ -55,6 +54,8 @@ def expected_max_sharpe(n_trials: float, sharpe_std: float = 1.0, mean: float = 
     Reference: Bailey & Lopez de Prado (2014), The Deflated Sharpe Ratio, Journal of Portfolio Management
     40(5), eq. 1.
     """
+    from scipy.special import ndtri
+
     if n_trials < 1 or sharpe_std < 0:
         raise StatisticsError(
             f"{n_trials:g} trials with a Sharpe standard deviation of {sharpe_std:g}",
@@ -85,6 +86,8 @@ def expected_max_normal_exact(n_trials: int) -> float:
 
     Reference: David & Nagaraja, Order Statistics, 3rd ed., section 3.1.
     """
+    from scipy.special import log_ndtr
+
     if n_trials < 1:
         raise StatisticsError(f"the maximum of {n_trials} trials is not defined", remedy="count at least one trial")
     x = np.linspace(-40.0, 40.0, 80 * 256 + 1)
@@ -253,6 +256,8 @@ def haircut_sharpe_bonferroni(
 
     Reference: Harvey & Liu (2015), Backtesting, Journal of Portfolio Management 42(1).
     """
+    from scipy.special import stdtr, stdtrit
+
     if n_months < 2 or n_tests < 1:
         raise StatisticsError(f"a haircut needs 2 months and 1 test, found {n_months} months and {n_tests} tests")
     sharpe = annual_sharpe * lo_ar1_annualisation_factor(autocorrelation, MONTHS_PER_YEAR)

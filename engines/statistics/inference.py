@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtr
 
 from engines.errors import StatisticsError
 from engines.statistics.samples import ROUNDING, FloatArray, is_constant, observed, observed_pairs
@@ -229,6 +228,8 @@ def student_t_of_mean(values: npt.ArrayLike) -> MeanTest:
 
     Reference: Student (1908), Biometrika 6(1).
     """
+    from scipy.special import stdtr
+
     sample = observed(values, "values")
     n_obs = sample.size
     mean = float(sample.mean()) if n_obs else math.nan

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betaincinv
 
 from engines.errors import StatisticsError
 
@@ -39,6 +38,8 @@ def rate(passed: int, trials: int) -> Rate:
 
     Reference: Clopper & Pearson (1934), Biometrika 26(4).
     """
+    from scipy.special import betaincinv
+
     if not 0 <= passed <= trials or trials < 1:
         raise StatisticsError(f"{passed} of {trials} is no share", remedy="count at least one case")
     lower = float(betaincinv(passed, trials - passed + 1, 0.025)) if passed else 0.0

@@ -12,7 +12,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
 
 from engines.errors import StatisticsError
 from engines.statistics.samples import observed, return_moments
@@ -217,6 +216,8 @@ def probabilistic_sharpe_ratio(
 
     Reference: Bailey & Lopez de Prado (2012), Journal of Risk 15(2), eq. 9.
     """
+    from scipy.special import ndtr
+
     return float(ndtr((sharpe - benchmark) / sharpe_standard_error(sharpe, n_obs, skew, kurtosis)))
 
 
@@ -270,6 +271,8 @@ def probabilistic_sharpe_ratio_2025(
 
     Reference: Lopez de Prado, Lipton & Zoonekynd (2025), How to Use the Sharpe Ratio.
     """
+    from scipy.special import ndtr
+
     if n_obs < 1:
         return math.nan
     return float(ndtr((sharpe - benchmark) * math.sqrt(n_obs / sharpe_variance_factor(benchmark, skew, kurtosis))))
@@ -304,6 +307,8 @@ def min_track_record_length_2025(
 
 def _observations_per_unit_variance(sharpe: float, benchmark: float, probability: float) -> float:
     """(z_p / (SR - SR*))^2, or infinity where no record is long enough."""
+    from scipy.special import ndtri
+
     if not 0.5 < probability < 1.0:
         raise StatisticsError(
             f"a confidence of {probability:g} is outside (0.5, 1)",
