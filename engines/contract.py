@@ -11,7 +11,9 @@ is engines.parsing's. pandas and pandera are imported when called: only a build 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -55,11 +57,26 @@ def breaches(table: LongTable, as_of: date, repeats: BoolArray | None = None) ->
     """
     import pandera.pandas as pandera
 
+    frame = _frame(table, table.repeats() if repeats is None else repeats)
     try:
-        _schema(as_of).validate(_frame(table, table.repeats() if repeats is None else repeats), lazy=True, inplace=True)
+        with _without_hypothesis():
+            _schema(as_of).validate(frame, lazy=True, inplace=True)
     except pandera.errors.SchemaErrors as error:
         return dict(map(_breach, error.schema_errors))
     return {}
+
+
+@contextmanager
+def _without_hypothesis() -> Iterator[None]:
+    """pandera's first validation imports hypothesis where that is installed, for strategies that no contract asks for: a third of a second of each build."""
+    if "hypothesis" in sys.modules:
+        yield
+        return
+    sys.modules["hypothesis"] = None  # type: ignore[assignment]  # what Python calls a module that is not to be found
+    try:
+        yield
+    finally:
+        del sys.modules["hypothesis"]
 
 
 def _breach(failure: pandera.errors.SchemaError) -> tuple[Rule, IntArray]:

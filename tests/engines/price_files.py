@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
-from engines.candidate import Candidate
+from engines.candidate import DATA_COLUMNS, Candidate
+from engines.long_table import LongTable, parse_long_table
 from engines.panel import Panel, load_panel
 from engines.quality import DataQuality
+from engines.reading import FileColumns
 from engines.store import ArrayStore, Build, Entry
 
 AS_OF = date(2020, 12, 31)
@@ -113,3 +116,10 @@ HEADER = "date,symbol,open,high,low,close,volume\n"
 def row(day: str = "2020-01-02", symbol: str = "AAA", close: str = "10", volume: str = "100") -> str:
     """One csv row whose four prices are `close`."""
     return f"{day},{symbol},{close},{close},{close},{close},{volume}\n"
+
+
+def table_of(frame: pd.DataFrame) -> LongTable:
+    """The parsed table of these rows, as from a file."""
+    columns = {name: pa.array(frame[name].tolist()) for name in DATA_COLUMNS}
+    text = {name: column.cast(pa.large_string()) for name, column in columns.items() if pa.types.is_string(column.type)}
+    return parse_long_table(FileColumns(columns | text, np.arange(1, len(frame) + 1)))

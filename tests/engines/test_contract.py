@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,16 +16,8 @@ from hypothesis import strategies as st
 from engines.candidate import DATA_COLUMNS
 from engines.contract import ROW, Rule, breaches
 from engines.errors import DataError
-from engines.long_table import LongTable, parse_long_table
 from engines.panel import contract_faults, read_header
-from engines.reading import FileColumns
-from tests.engines.price_files import AS_OF, HEADER, candidate_over, prices, row
-
-
-def table_of(frame: pd.DataFrame) -> LongTable:
-    columns = {name: pa.array(frame[name].tolist()) for name in DATA_COLUMNS}
-    text = {name: column.cast(pa.large_string()) for name, column in columns.items() if pa.types.is_string(column.type)}
-    return parse_long_table(FileColumns(columns | text, np.arange(1, len(frame) + 1)))
+from tests.engines.price_files import AS_OF, HEADER, candidate_over, prices, row, table_of
 
 
 def test_a_clean_table_breaks_nothing() -> None:
@@ -51,6 +43,18 @@ def test_a_value_breaks_the_rules_about_it_and_no_other(column: str, value: obje
     frame.loc[2, column] = value
     broken = breaches(table_of(frame), AS_OF)
     assert {rule: rows.tolist() for rule, rows in broken.items()} == {rule: [2] for rule in rules}
+
+
+def test_a_check_leaves_hypothesis_to_those_who_ask_for_it() -> None:
+    code = """if True:
+        import sys
+        from engines.contract import breaches
+        from tests.engines.price_files import AS_OF, prices, table_of
+        assert breaches(table_of(prices()), AS_OF) == {}
+        assert "hypothesis" not in sys.modules
+        import hypothesis
+    """
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 
 def test_rows_without_a_key_are_no_duplicates_of_each_other() -> None:
