@@ -6,7 +6,8 @@
         hashed.json     {name: signature of the file when its sha256 was last found right}; see engines.signatures
     <root>/<kind>-<...>.lock    held by the one process that builds; never deleted
 
-An entry is written under a temporary name, synced and renamed into place, so that it is either whole or absent whenever the machine stops.
+An entry is written under a temporary name, synced and renamed into place, so that it is either whole or absent whenever the machine stops; in a store that
+is not lasting it is not synced.
 When an entry is opened every file is hashed whose signature is not the noted one, in a thorough store (a recorded run's) every file always. A damaged
 entry is set aside as <entry>.damaged-<n> and built anew, never used.
 """
@@ -72,11 +73,13 @@ class ArrayStore:
     """The store below `root`; any number of processes may use it at once.
 
     thorough: hash every file each time it is opened, whatever its signature says.
+    lasting: sync what is written; a store that goes with the process it serves need not.
     """
 
     root: Path
     lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS
     thorough: bool = False
+    lasting: bool = True
 
     def get_or_build(self, kind: str, key: Mapping[str, Any], build: Build) -> Entry:
         """The arrays (read-only, memory-mapped) and the JSON-able meta stored under (kind, key), built when they are not there.
@@ -101,7 +104,7 @@ class ArrayStore:
         with self._locked(entry):
             with _disk(entry):
                 found = _open_if_whole(entry, self.thorough)
-            return found if found is not None else _build(entry, key, build)
+            return found if found is not None else _build(entry, key, build, lasting=self.lasting)
 
     @contextmanager
     def _locked(self, entry: Path) -> Iterator[None]:
@@ -137,7 +140,7 @@ def _disk(entry: Path) -> Iterator[None]:
         ) from error
 
 
-def _build(entry: Path, key: Mapping[str, Any], build: BuildInPlace) -> Entry:
+def _build(entry: Path, key: Mapping[str, Any], build: BuildInPlace, *, lasting: bool) -> Entry:
     """Build, write and open an entry, under its lock."""
     with _disk(entry):
         _set_aside(entry)
@@ -145,7 +148,7 @@ def _build(entry: Path, key: Mapping[str, Any], build: BuildInPlace) -> Entry:
     try:
         arrays, meta = build(Scratch(partial))
         with _disk(entry):
-            _write(entry, partial, key, arrays, meta)
+            _write(entry, partial, key, arrays, meta, lasting=lasting)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     with _disk(entry):
@@ -273,15 +276,20 @@ def _write(
     key: Mapping[str, Any],
     arrays: Mapping[str, np.ndarray[Any, Any]],
     meta: Mapping[str, Any],
+    *,
+    lasting: bool,
 ) -> None:
     try:
-        written = {name: _write_array(partial / f"{_checked(name)}.npy", array) for name, array in arrays.items()}
+        written = {
+            name: _write_array(partial / f"{_checked(name)}.npy", array, lasting=lasting)
+            for name, array in arrays.items()
+        }
         digests = {name: digest for name, (digest, _) in written.items()}
         body = {"key": dict(key), "meta": dict(meta), "arrays": digests}
         text = canonical_json({"body": body, "sha256": sha256_bytes(canonical_json(body))})
         with (partial / META_FILE).open("xb") as file:
             file.write(text)
-            _sync(file)
+            _flush(file, lasting=lasting)
     except (TypeError, ValueError) as error:
         raise StoreError(
             f"the result cannot be stored: {error}", where=str(entry), remedy="return plain arrays and JSON-able meta"
@@ -290,32 +298,36 @@ def _write(
     for left in [path for path in partial.iterdir() if path.name not in kept]:
         left.unlink()
     _write_note(partial, {name: seen for name, (_, seen) in written.items() if seen == _settled(partial, name)})
-    _sync_directory(partial)
+    if lasting:
+        _sync_directory(partial)
     partial.rename(entry)
-    _sync_directory(entry.parent)
+    if lasting:
+        _sync_directory(entry.parent)
 
 
 def _settled(partial: Path, name: str) -> Signature | None:
     return settled_signature(partial / f"{name}.npy")
 
 
-def _write_array(path: Path, array: np.ndarray[Any, Any]) -> tuple[str, Signature]:
+def _write_array(path: Path, array: np.ndarray[Any, Any], *, lasting: bool) -> tuple[str, Signature]:
     """Write one array, unless it lies in this file already; the sha256 of the file, and the signature it had then."""
     if isinstance(array, np.memmap) and str(array.filename) == str(path.resolve()):
-        array.flush()
-        with path.open("r+b") as file:
-            _sync(file)
+        if lasting:
+            array.flush()
+            with path.open("r+b") as file:
+                os.fsync(file.fileno())
     else:
         with path.open("x+b") as file:
             np.lib.format.write_array(file, np.asarray(array, order="C"), version=(1, 0), allow_pickle=False)
-            _sync(file)
+            _flush(file, lasting=lasting)
     seen = signature(path.stat())
     return sha256_file(path), seen
 
 
-def _sync(file: IO[bytes]) -> None:
+def _flush(file: IO[bytes], *, lasting: bool) -> None:
     file.flush()
-    os.fsync(file.fileno())
+    if lasting:
+        os.fsync(file.fileno())
 
 
 def _sync_directory(path: Path) -> None:

@@ -300,6 +300,15 @@ class Study:
         """Risk figures in the stricter universe."""
         return self._risk(self.stressed_walk_forward, self.stressed)
 
+    def measure_backwards(self, *, stressed: bool) -> None:
+        """Measure into the store what `walk_forward`, and if asked `stressed_walk_forward`, are made of, the last part first.
+
+        For a process beside one that begins with the first part: each finds what the other has done.
+        """
+        for scenario in (self.stressed, self.declared) if stressed else (self.declared,):
+            for variant in reversed(self.variants):
+                self._measured.run(scenario, variant, self.first_rebalance)
+
     def shard_stress(self, shard: str) -> ShardStress:
         """What higher cost, the stricter universe and a longer delay moved in one shard ("wf-1" ...)."""
         part = self.walk_forward.shard(shard)
@@ -360,12 +369,12 @@ class Study:
             return math.nan
 
 
-def open_study(candidate: Candidate, cache: Path, *, thorough: bool = False) -> Study:
-    """Read the candidate's data through the store below `cache` and open the study of it; `thorough` hashes every file of the store that is used.
+def open_study(candidate: Candidate, cache: Path, *, thorough: bool = False, lasting: bool = True) -> Study:
+    """Read the candidate's data through the store below `cache` and open the study of it; see ArrayStore for `thorough` and `lasting`.
 
     Raises DataError when the file is no panel, CandidateError when the holdout leaves nothing of it.
     """
-    store = ArrayStore(cache, thorough=thorough)
+    store = ArrayStore(cache, thorough=thorough, lasting=lasting)
     panel, quality = load_panel(candidate, store)
     return Study(panel, candidate, store, quality)
 

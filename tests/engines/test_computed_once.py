@@ -1,4 +1,4 @@
-"""Eight processes on a cold cache: whatever they all need is computed by one of them, once."""
+"""Eight processes on a cold cache, from both ends: whatever they all need is computed by one of them, once."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ candidate = load_candidate(folder / "candidate.toml")
 print("ready", flush=True)
 sys.stdin.readline()
 study = open_study(candidate, folder / "cache")
+if sys.argv[3] == "backwards":
+    study.measure_backwards(stressed=True)
 parts = (study.baseline, study.walk_forward, study.risk, study.stressed_risk, study.perturbation, study.shard_stress("wf-1"))
 print(repr((study.walk_forward.gross.sum(), study.stressed_risk.beta, study.perturbation.minimum)), flush=True)
 """
@@ -47,10 +49,11 @@ def test_eight_processes_compute_each_entry_once_and_agree(tmp_path):
     (tmp_path / "candidate.toml").write_text(HONEST.read_text(encoding="utf-8"), encoding="utf-8")
     log = tmp_path / "built.log"
     command = [sys.executable, "-c", WORKER, str(tmp_path), str(log)]
+    ways = ("forwards", "backwards") * (PROCESSES // 2)
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     workers = [
-        subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(PROCESSES)
+        subprocess.Popen([*command, way], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for way in ways
     ]
     for worker in workers:
         assert worker.stdout is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import subprocess
 import sys
@@ -42,6 +43,16 @@ def test_what_was_built_is_found_again(tmp_path: Path) -> None:
     np.testing.assert_array_equal(arrays["close"], [[0, 1, 2], [3, 4, 5]])
     assert arrays["symbols"].tolist() == ["AAA", "B"]
     assert meta == {"quality": {"rows": 6}}
+
+
+@pytest.mark.parametrize("lasting", [True, False])
+def test_only_a_lasting_store_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lasting: bool) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    ArrayStore(tmp_path / "cache", lasting=lasting).get_or_build("panel", KEY, build)
+    arrays, _ = ArrayStore(tmp_path / "cache", thorough=True).get_or_build("panel", KEY, never)
+    np.testing.assert_array_equal(arrays["close"], [[0, 1, 2], [3, 4, 5]])
+    assert bool(synced) is lasting
 
 
 def test_another_key_or_kind_is_another_entry(tmp_path: Path) -> None:

@@ -1,0 +1,45 @@
+"""The second measurement as a process: it goes with what it has forked."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from reports.record.errors import RecordError
+from reports.run.remeasure import Remeasurement
+
+FORKING = """if True:
+    import os, sys, time
+    if os.fork() == 0:
+        time.sleep(600)
+    print("forked", flush=True)
+    time.sleep({seconds})
+"""
+
+
+def started(script: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+
+
+def test_what_it_has_forked_ends_with_it() -> None:
+    process = started(FORKING.format(seconds=600))
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"forked\n"
+    (fork,) = psutil.Process(process.pid).children()
+    Remeasurement(process, runs=1).end()
+    assert process.returncode is not None
+    fork.wait(timeout=30)
+
+
+@pytest.mark.parametrize(
+    "script", ["raise SystemExit('no such file')", "import os; os.kill(os.getpid(), 9)", "print([])"]
+)
+def test_what_does_not_answer_for_each_run_measured_none(script: str) -> None:
+    results = Remeasurement(started(script), runs=2).results()
+    assert len(results) == 2
+    assert all(isinstance(result, RecordError) for result in results)
