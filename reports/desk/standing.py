@@ -88,7 +88,9 @@ def _next_step(workspace: Workspace, book: Book, last: Row, state: str, at: date
             f"stagegate explain {tag}",
         )
     following = next_stage(stage)
-    return _before(workspace, book, last, following, at) if following else ("nothing: ready for deployment", "")
+    if following is None:
+        return "its live returns", f"stagegate monitor {tag} --live RETURNS.csv"
+    return _before(workspace, book, last, following, at)
 
 
 def _before(workspace: Workspace, book: Book, last: Row, stage: str, at: datetime) -> tuple[str, str]:

@@ -6,7 +6,7 @@ Rules, in the order they are checked; each refusal names what was expected, what
 2. The registry verifies; the tag's stage is not spent, the tag not revoked, its predecessor an official PASS under the same freeze whose pack still holds.
 3. s0: owner and candidate are named, the tag is new, a candidate whose last tag did not pass names it, its root cause and a difference;
    the signal runs, and the file is long enough for the walk-forward. Later stages: nothing that the freeze pins has changed.
-4. The packet's human parts are written.
+4. The packet's human parts are written. s4: the committee has signed, and the deployment files are complete.
 5. s2 and s3: the machine meets the profile, or --unofficial is given.
 """
 
@@ -43,6 +43,7 @@ from reports.record.registry import Row
 from reports.record.workspace import Workspace, previous_stage
 from reports.run.ground import Ground
 from reports.run.request import RunRequest
+from reports.run.sealed_window import check_deployable
 from reports.verification.pack_check import verify_pack
 
 PROFILED_STAGES: Final = ("s2", "s3")
@@ -81,6 +82,8 @@ def check_entry(request: RunRequest, ground: Ground, moment: datetime) -> Entry:
     candidate = freeze.candidate(places)
     multipliers = check_choices(request, candidate)
     text = check_packet(places.workspace, request.tag, request.stage)
+    if request.stage == "s4":
+        check_deployable(places.workspace, rows, request.tag, f"sha256:{freeze.sha256}", moment)
     notes = (
         *(scope_notes(candidate, freeze, ground.scratch) if request.stage == "s0" else ()),
         *rerun_warnings(freeze.record["history"]),

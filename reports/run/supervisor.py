@@ -414,7 +414,7 @@ def next_steps(run: Run, verdict: Verdict) -> tuple[str, ...]:
     if not run.entry.official:
         return (f"pytest gates/{run.stage} --decision-tag {tag}{place}  # on the workstation",)
     if following is None:
-        return (f"stagegate status{place}",)
+        return (f"stagegate monitor {tag} --live RETURNS.csv{place}  # every day from now on",)
     packet, stage = (
         f"stagegate packet {tag} {following}{place}",
         f"pytest gates/{following} --decision-tag {tag}{place}",

@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 
+from engines.errors import StageGateError
 from reports.committee.statement import signatures_folder
 from reports.deployment.templates import NOTES, ROLLBACK, WATCHLIST
 from reports.desk import cli
 from reports.pack.packet import PROMPTS
+from reports.record.clock import utc_now
 from reports.record.registry import Registry
 from reports.record.workspace import Workspace
+from reports.run.sealed_window import check_deployable
 from tests.reports.recorded_tag import PASSING, cell, gate, new_workspace, record_passes, record_stage
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -138,10 +141,26 @@ def test_status_knows_every_end_of_a_run(workspace: Workspace, type_in: Any) -> 
     assert json.loads(typed.out)["tags"][3]["unofficial"] == ["s2 PASS"]
 
 
+def refused_at_s4(workspace: Workspace) -> str:
+    """Why s4 may not open the sealed window yet; empty when it may."""
+    rows = Registry(workspace.root).rows()
+    try:
+        check_deployable(Workspace(workspace.root), rows, TAG, rows[-1]["freeze_sha256"], utc_now())
+    except StageGateError as refusal:
+        return str(refusal)
+    return ""
+
+
 @needs_ssh_keygen
-def test_status_leads_through_signatures_and_deployment_files(workspace: Workspace, key: Path, type_in: Any) -> None:
+def test_status_and_the_entry_of_s4_lead_through_signatures_and_deployment_files(
+    workspace: Workspace, key: Path, type_in: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (workspace.root / "stagegate.toml").open("a").write("[committee]\nsignatures_required = 1\n")
     record_passes(workspace, TAG)
+    assert "expected 1 signatures that count, found 0 of 1 required: nobody" in refused_at_s4(workspace)
+    with monkeypatch.context() as bare:
+        bare.setenv("PATH", "/nowhere")
+        assert "Debian package openssh-client, Homebrew openssh" in refused_at_s4(workspace)
     assert "waits for   signatures: 0 of 1 required: nobody" in type_in("status").out
     typed = type_in("sign", TAG, "--role", "risk", "--key", str(key))
     assert typed.status == 0
@@ -151,6 +170,7 @@ def test_status_leads_through_signatures_and_deployment_files(workspace: Workspa
     assert typed.out.count("written  docs/production_research") == 4
     write_packet(workspace, TAG, "s4")
     assert f"waits for   the deployment files: {NOTES}: " in type_in("status").out
+    assert all(name in refused_at_s4(workspace) for name in (NOTES, WATCHLIST, ROLLBACK, "stagegate packet"))
     folder = workspace.packet_dir(TAG)
     text = (folder / NOTES).read_text(encoding="utf-8")
     (folder / NOTES).write_text(text.replace("<!--", "Written by a person:").replace("-->", ""), encoding="utf-8")
@@ -161,8 +181,9 @@ def test_status_leads_through_signatures_and_deployment_files(workspace: Workspa
             encoding="utf-8",
         )
     assert f"next        pytest gates/s4 --decision-tag {TAG}" in type_in("status").out
+    assert refused_at_s4(workspace) == ""
     record_stage(workspace, TAG, "s4")
-    assert "nothing: ready for deployment" in type_in("status").out
+    assert f"next        stagegate monitor {TAG} --live RETURNS.csv" in type_in("status").out
     assert type_in("verify").status == 0
 
 
