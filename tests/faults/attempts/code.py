@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -192,14 +193,17 @@ def linked_stage(ground: Ground) -> None:
     ground.commit()
 
 
-def configured(line: str) -> Callable[[Ground], None]:
-    """pytest's options in pyproject.toml, committed."""
+def configured(lines: str) -> Callable[[Ground], None]:
+    """pytest's options in pyproject.toml, in place of those of the same name, committed."""
 
     def prepare(ground: Ground) -> None:
         ground.lose()
-        rewrite(
-            ground.repository / "pyproject.toml", "[tool.pytest.ini_options]\n", f"[tool.pytest.ini_options]\n{line}\n"
-        )
+        path = ground.repository / "pyproject.toml"
+        text = path.read_text(encoding="utf-8")
+        for line in lines.splitlines():
+            text = re.sub(rf"^{line.partition(' ')[0]} = .*\n", "", text, flags=re.MULTILINE)
+        path.write_text(text, encoding="utf-8")
+        rewrite(path, "[tool.pytest]\n", f"[tool.pytest]\n{lines}\n")
         ground.commit()
 
     return prepare
