@@ -10,7 +10,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, cast
 
 Relation = Literal[">", ">=", "<", "<=", "=="]
 Level = Literal["hard", "diagnostic"]
@@ -106,7 +106,50 @@ class Evidence:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Self:
-        """Inverse of `to_json`."""
-        interval = record["interval"]
-        bounds = None if interval is None else (float(interval[0]), float(interval[1]))
-        return cls(Threshold(**record["threshold"]), record["value"], record["n_obs"], record["note"], bounds)
+        """Inverse of `to_json`. KeyError, TypeError or ValueError for what is none: a text or a list in the place of a number, say."""
+        threshold, interval = record["threshold"], record["interval"]
+        value, n_obs = record["value"], record["n_obs"]
+        return cls(
+            Threshold(
+                _text(threshold["id"]),
+                _relation(threshold["relation"]),
+                _number(threshold["bound"]),
+                _text(threshold["unit"]),
+                _number(threshold["scale"]),
+            ),
+            None if value is None else _number(value),
+            None if n_obs is None else whole_number(n_obs),
+            _text(record["note"]),
+            None if interval is None else (_number(interval[0]), _number(interval[1])),
+        )
+
+
+def _number(value: Any) -> float:
+    """The number as it is: JSON's whole ones stay whole."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r:.60} is no number")
+    if isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
+        raise ValueError(f"{str(value)[:60]} is beyond every measurement")
+    return value
+
+
+def whole_number(value: Any) -> int:
+    """A whole number that was read from JSON. TypeError or ValueError for anything else, true and false among it."""
+    if not isinstance(_number(value), int):
+        raise TypeError(f"{value!r:.60} is no whole number")
+    return int(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.60} is no text")
+    return value
+
+
+def _relation(value: Any) -> Relation:
+    if _text(value) not in HOLDS:
+        raise ValueError(f"{value!r:.60} is no relation")
+    return cast("Relation", value)
+
+
+_LARGEST_WHOLE: Final = 2**63

@@ -6,19 +6,21 @@
     {"event": "worker_down", "worker": "gw0", "error": ""}              a worker finished; error is empty when it came back in order
     {"event": "finished", "exit": 0}                                    once, last
 
-Only the controller writes it. A stream without its last line is a run that did not come back.
+Only the controller writes it. A stream without its last line is a run that did not come back. It is appended to, so that a line which somebody else
+wrote into it stays there, and breaks the order that the reader demands.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from reports.criteria.evidence import Evidence
+from reports.criteria.evidence import Evidence, whole_number
 from reports.record.errors import RecordError
 
 
@@ -26,7 +28,7 @@ class StreamWriter:
     """Appends events to the stream file, each flushed before the next is seen."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("x", encoding="utf-8")
+        self._file = open(path, "x", encoding="utf-8", opener=_appending)  # noqa: SIM115 - Path.open takes no opener
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one event; OSError is not swallowed: a stream that cannot be written ends the run."""
@@ -44,6 +46,10 @@ class StreamWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _appending(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_APPEND, 0o666)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +75,32 @@ class Stream:
     faults: list[str] = field(default_factory=list)
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Take in one event. KeyError, TypeError or ValueError when it is not one."""
+        """Take in one event. KeyError, TypeError or ValueError when it is none, or stands where it may not."""
+        if self.exit is not None:
+            raise ValueError("it stands behind the last line")
         match record["event"]:
             case "session":
-                self.workers = int(record["workers"])
+                _demand(self.workers is None and not self.collected and not self.phases, "the session starts anew")
+                self.workers = whole_number(record["workers"])
             case "collected":
+                _demand(record["worker"] not in self.collected, f"worker {record['worker']} collects twice")
                 self.collected[record["worker"]] = tuple(record["nodes"])
             case "phase":
                 evidence = tuple(Evidence.from_json(entry) for entry in record["evidence"])
                 phase = Phase(record["when"], record["outcome"], bool(record["xfail"]), record["message"], evidence)
                 self.phases.setdefault(record["node"], []).append(phase)
             case "worker_down":
+                _demand(record["worker"] not in self.down, f"worker {record['worker']} ends twice")
                 self.down[record["worker"]] = record["error"]
             case "finished":
-                self.exit = int(record["exit"])
+                self.exit = whole_number(record["exit"])
             case unknown:
                 raise ValueError(f"unknown event {unknown!r}")
+
+
+def _demand(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ValueError(otherwise)
 
 
 def read_stream(path: Path) -> Stream:

@@ -200,6 +200,8 @@ def _absentees(expected: Sequence[ExpectedCell], returned: Returned) -> tuple[st
     )
     if stream.workers:
         faults.extend(f"worker {worker} did not come back" for worker in sorted(wanted - set(stream.down)))
+    strangers = sorted({*stream.collected, *stream.down} - wanted)
+    faults.extend(f"worker {worker} was not among those that started" for worker in strangers)
     faults.extend(f"worker {worker} ended in error: {error}" for worker, error in sorted(stream.down.items()) if error)
     nodes = {cell.node for cell in expected}
     for worker, collected in sorted(stream.collected.items()):

@@ -15,7 +15,7 @@ from tests.end_to_end.warm import WarmInterpreter
 TAG: Final = "attempt-1"
 WINNING, LOSING = "EDGE = 0.5", "EDGE = -0.5"
 
-Outcome = Literal["PASS", "FAIL", "INCOMPLETE", "REFUSED", "KILLED", "BROKEN"]
+Outcome = Literal["PASS", "FAIL", "INCOMPLETE", "REFUSED", "KILLED", "BROKEN", "NOTHING"]
 OUTCOMES: Final[dict[int, Outcome]] = {0: "PASS", 1: "FAIL", 2: "INCOMPLETE", 4: "REFUSED"}
 
 TINY_MARKET: Final = MarketSpec(
@@ -224,8 +224,14 @@ class Campground:
                 status = attempt.run(ground)
             else:
                 status = ground.run(attempt.stage, *attempt.options, variables=attempt.variables)
-            unchanged = attempt.run is not None or desk.listing() == before
-            return ended_as(desk, status, passed_rows(desk, attempt.stage) > passes, unchanged=unchanged)
+            wrote = desk.listing() != before
+            return ended_as(
+                desk,
+                status,
+                passed_rows(desk, attempt.stage) > passes,
+                wrote=wrote,
+                unchanged=attempt.run is not None or not wrote,
+            )
         finally:
             shutil.rmtree(folder)
 
@@ -233,11 +239,13 @@ class Campground:
         self.warm.close()
 
 
-def ended_as(desk: Desk, status: int, passed: bool, *, unchanged: bool) -> Outcome:
-    """How a run ended, told from its exit status only where the record agrees."""
+def ended_as(desk: Desk, status: int, passed: bool, *, wrote: bool, unchanged: bool) -> Outcome:
+    """How a run ended, told from its exit status only where the record agrees; NOTHING: exit status 0, and not a byte was written."""
     outcome = "KILLED" if status < 0 else OUTCOMES.get(status, "BROKEN")
     if passed:
         return "PASS"
+    if status == 0 and not wrote:
+        return "NOTHING"
     if (outcome == "REFUSED" and not unchanged) or (outcome == "FAIL" and not last_row(desk).count(b",FAIL,")):
         return "BROKEN"
     return outcome

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given
@@ -84,6 +85,66 @@ def test_a_damaged_line_is_named_and_the_rest_is_read(tmp_path, name):
     found = read_stream(tmp_path / "stream")
     assert [fault[: fault.index(":")] for fault in found.faults] == ["the evidence stream is damaged at line 2"]
     assert (found.workers, found.exit) == (0, 0)
+
+
+SESSION, END = {"event": "session", "workers": 1}, {"event": "finished", "exit": 0}
+COLLECTED, DOWN = (
+    {"event": event, "worker": "gw0", **more}
+    for event, more in (("collected", {"nodes": []}), ("worker_down", {"error": ""}))
+)
+
+
+@pytest.mark.parametrize(
+    ("added", "why"),
+    [
+        ([SESSION], "the session starts anew"),
+        ([COLLECTED], "worker gw0 collects twice"),
+        ([DOWN], "worker gw0 ends twice"),
+        ([END, {"event": "phase", **phase()}], "stands behind the last line"),
+        ([END, END], "stands behind the last line"),
+    ],
+)
+def test_a_line_that_somebody_added_breaks_the_order(tmp_path, added, why):
+    def written(lines):
+        (tmp_path / "stream").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        return read_stream(tmp_path / "stream").faults
+
+    honest = [SESSION, COLLECTED, {"event": "phase", **phase()}, DOWN]
+    assert written([*honest, END]) == []
+    assert any(why in fault for fault in written([*honest, *added, END]))
+
+
+def test_a_line_written_into_the_stream_by_another_stays_where_it_is(tmp_path):
+    with StreamWriter(tmp_path / "stream") as stream:
+        stream.write("session", workers=0)
+        with (tmp_path / "stream").open("a") as other:
+            other.write(json.dumps(END) + "\n")
+        stream.write("phase", **phase())
+        stream.write("finished", exit=0)
+    assert len(read_stream(tmp_path / "stream").faults) == 2
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"value": "0.5"},
+        {"value": True},
+        {"value": [0.5]},
+        {"value": 10**400},
+        {"n_obs": 2.5},
+        {"n_obs": True},
+        {"note": None},
+        {"interval": ["0", 1]},
+        {"threshold": {**asdict(FLOOR), "bound": "0"}},
+        {"threshold": {**asdict(FLOOR), "relation": "=>"}},
+        {"threshold": {**asdict(FLOOR), "id": 3}},
+        {"threshold": "s3.shard_t"},
+    ],
+)
+def test_evidence_of_another_kind_is_a_fault(tmp_path, spoilt):
+    line = {"event": "phase", **phase(evidence=[{**Evidence(FLOOR, 0.25, 252).to_json(), **spoilt}])}
+    (tmp_path / "stream").write_text(json.dumps(line) + "\n", encoding="utf-8")
+    assert "damaged at line 1" in read_stream(tmp_path / "stream").faults[0]
 
 
 @given(st.binary(max_size=200))

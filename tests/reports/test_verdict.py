@@ -190,6 +190,7 @@ INCOMPLETE = {
     "a phase": lambda run: run.stream.phases[CELLS[0].node].pop(),
     "a worker": lambda run: run.stream.down.pop("gw1"),
     "a worker in order": lambda run: run.stream.down.update(gw1="killed"),
+    "a worker that nobody started": lambda run: run.stream.down.update(gw7=""),
     "a collection": lambda run: run.stream.collected.pop("gw1"),
     "one collected node": lambda run: run.stream.collected.update(gw1=run.stream.collected["gw1"][1:]),
     "the last line": lambda run: setattr(run.stream, "exit", None),

@@ -24,7 +24,7 @@ OPTIONS: Final = (
     ("--dist=no",), ("--dist", "loadgroup"), ("--tx", "popen"), ("--maxprocesses=1",), ("--max-worker-restart=0",), ("--maxschedchunk=1",), ("--looponfail",), ("--testrunuid=1",),
     ("-pevil",), ("-p", "evil"), ("-p", "no:cacheprovider"), ("--",), ("--", "-k", "share"), ("--collect",), ("--co",), ("--decision=x",), ("--pyargs", "gates"), ("--strict-markers",), ("--stepwise-skip",),
     ("--last-failed-no-failures=none",), ("--ff",), ("--cache-clear",), ("--basetemp=/tmp/x",), ("--pdb",), ("--trace",), ("--pdbcls=evil:Pdb",), ("--override-ini=python_functions=none",), ("-oaddopts=--co",),
-    ("--debug",), ("--json-report-omit=tests",), ("--no-json-report",), ("--keep-duplicates",), ("--doctest-modules",), ("--junitxml=/dev/null",), ("--capture=no",), ("-s",), ("--markers",), ("--version",),
+    ("--debug",), ("--json-report-omit=tests",), ("--no-json-report",), ("--keep-duplicates",), ("--doctest-modules",), ("--junitxml=/dev/null",), ("--capture=no",), ("-s",), ("--markers",),
     ("--wf-shards=9",), ("--threads=0",), ("--cost-multipliers=nan,1.5,2.0",), ("--cost-multipliers=1.5,2.0,1.5",), ("--cost-multipliers=1.5,2.0,9",), ("--unofficial", "--unofficial=no"), ("--tb",),
     ("--supersedes", "attempt-0"), ("--root-cause", "code: x"), ("--owner", ""), ("--candidate",), ("--workspace", "/nowhere"), ("@arguments.txt",), ("gates/s0/",), ("gates/S1",), ("gates",), (".",), ("tests",),
 )  # fmt: skip
@@ -118,6 +118,7 @@ ASKED: Final = (
     *(Attempt(f"{name}={value}", losing, variables={name: value}, allowed=REFUSED) for name, value in VARIABLES),
     *(Attempt(" ".join(options), losing, options=options, allowed=REFUSED) for options in OPTIONS),
     *(Attempt(f"a dirty gate under {name}", losing, run=with_git(name), allowed=REFUSED) for name in GIT_VARIABLES),
+    Attempt("--version", losing, options=("--version",), allowed=("NOTHING",)),  # pytest answers before it asks anybody
     Attempt("python -O", losing, run=optimised, allowed=REFUSED),
     Attempt("another directory's copy", losing, run=another_copy, allowed=REFUSED),
     Attempt("a node id", losing, run=node_id, allowed=REFUSED),
