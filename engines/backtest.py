@@ -218,15 +218,16 @@ class _Run:
         """Let the new book drift from the execution to the next one (at the open before it, at the close with it)."""
         last = end if self.at_open else min(end + 1, self.panel.n_dates)
         held = np.flatnonzero(self.weights)
-        rows = np.arange(execution, last)[:, None]
-        priced = (self.marks.row[execution:last, held] >= execution) | (rows > self.marks.last_row[held])
-        prices = np.where(priced, self.marks.price[execution:last, held], self.mark[held])
+        prices = self._prices(execution, last, held)
         growth = prices / self.mark[held]
         capital = 1.0 + (growth - 1.0) @ self.weights[held]
         lost = np.flatnonzero(capital <= 0.0)
         solvent = int(lost[0]) if lost.size else capital.size
-        first_day, alive = execution - self.start, rows <= self.marks.last_row[held]
-        holdings = np.where(alive, growth * self.weights[held], 0.0)[:solvent] / capital[:solvent, None]
+        first_day = execution - self.start
+        holdings = growth * self.weights[held]
+        if self.marks.last_row[held].min(initial=last) < last - 1:
+            holdings[np.arange(execution, last)[:, None] > self.marks.last_row[held]] = 0.0
+        holdings = holdings[:solvent] / capital[:solvent, None]
         if self.at_open:
             self.days.gross[first_day] = overnight * capital[0] - 1.0
         self.days.gross[first_day + 1 : first_day + capital.size] = capital[1:] / capital[:-1] - 1.0
@@ -237,15 +238,26 @@ class _Run:
         self.weights[held] = holdings[-1]
         self.mark[held] = prices[-1]
 
+    def _prices(self, execution: int, last: int, held: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Where each held name stands from the execution on: its last close since then, what a delisting paid, else the price it was executed at."""
+        prices = self.marks.price[execution:last].take(held, axis=1)
+        waiting = np.flatnonzero(self.marks.row[execution].take(held) < execution)
+        if waiting.size:
+            names = held[waiting]
+            rows = np.arange(execution, last)[:, None]
+            priced = (self.marks.row[execution:last, names] >= execution) | (rows > self.marks.last_row[names])
+            prices[:, waiting] = np.where(priced, prices[:, waiting], self.mark[names])
+        return prices
+
     def _count(self, first_day: int, holdings: NDArray[np.float64], held: NDArray[np.int64]) -> None:
         """Book what is held at each close: short weight for the borrow, names long and short, names without a close."""
         days = slice(first_day, first_day + holdings.shape[0])
         first_row = self.start + first_day
-        no_close = np.isnan(self.panel.close[first_row : first_row + holdings.shape[0], held])
+        no_close = np.isnan(self.panel.close[first_row : first_row + holdings.shape[0]].take(held, axis=1))
         self.days.short_weight[days] = -np.minimum(holdings, 0.0).sum(axis=1)
-        self.days.carried[days] = ((holdings != 0.0) & no_close).sum(axis=1)
-        self.days.long_names[days] = (holdings > 0.0).sum(axis=1)
-        self.days.short_names[days] = (holdings < 0.0).sum(axis=1)
+        self.days.carried[days] = np.count_nonzero(no_close & (holdings != 0.0), axis=1) if no_close.any() else 0
+        self.days.long_names[days] = np.count_nonzero(holdings > 0.0, axis=1)
+        self.days.short_names[days] = np.count_nonzero(holdings < 0.0, axis=1)
 
     def _ruin(self, row: int, capital_ratio: float) -> None:
         """Close the book on the day that loses all capital; nothing is earned afterwards."""

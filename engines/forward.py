@@ -33,19 +33,23 @@ class PriceMarks:
     """What each name is worth in a holder's books at each close: the last close so far, after a delisting what was paid for it."""
 
     price: NDArray[np.float64]  # (T, N); NaN before the first close
-    row: NDArray[np.int64]  # (T, N) row of the last close so far; -1 before the first
-    last_row: NDArray[
-        np.int64
-    ]  # (N,) last row on which the name can be held or traded; beyond any row when it never delists
+    row: NDArray[np.int32]  # (T, N) row of the last close so far; -1 before the first
+    last_row: NDArray[np.int64]  # (N,) last row on which it can be held or traded; beyond any row when it never delists
 
     @classmethod
     def of(cls, panel: Panel) -> PriceMarks:
-        """Mark a whole panel."""
-        rows = np.arange(panel.n_dates)[:, None]
-        row = np.maximum.accumulate(np.where(np.isfinite(panel.close), rows, -1), axis=0)
-        price = np.take_along_axis(panel.close, np.maximum(row, 0), axis=0)
-        last_row = np.where(is_delisted(panel), panel.last_close, np.iinfo(np.int64).max)
-        return cls(np.where(rows > last_row, delisting_price(panel), price), row, last_row)
+        """Mark a whole panel, a date at a time: each row is the one before, overwritten where there is a close."""
+        prices, rows = np.empty(panel.close.shape), np.empty(panel.close.shape, dtype=np.int32)
+        price, row = np.full(panel.n_symbols, np.nan), np.full(panel.n_symbols, -1, dtype=np.int32)
+        for date, close in enumerate(panel.close):
+            closed = np.isfinite(close)
+            np.copyto(price, close, where=closed)
+            np.copyto(row, date, where=closed)
+            prices[date], rows[date] = price, row
+        paid, delisted = delisting_price(panel), is_delisted(panel)
+        for name in np.flatnonzero(delisted).tolist():
+            prices[int(panel.last_close[name]) + 1 :, name] = paid[name]
+        return cls(prices, rows, np.where(delisted, panel.last_close, np.iinfo(np.int64).max))
 
 
 def forward_returns(
