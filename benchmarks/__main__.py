@@ -30,6 +30,7 @@ from engines.errors import StageGateError
 
 BENCHMARKS: Final[Mapping[str, str]] = {
     "ic": "benchmarks.ic",
+    "backtest": "benchmarks.backtest",
     "startup": "benchmarks.startup",
     "stage": "benchmarks.stage",
     "batch": "benchmarks.batch",

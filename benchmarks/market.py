@@ -24,8 +24,8 @@ FIRST_DATE: Final = date(2012, 1, 2)
 FloatArray = NDArray[np.float64]
 
 
-def draw_panel(size: Size, seed: int = SEED) -> Panel:
-    """A panel of `size`: Student t returns (4 degrees of freedom), about 4.5 % of the cells absent."""
+def draw_panel(size: Size, seed: int = SEED, *, whole: bool = False) -> Panel:
+    """A panel of `size`: Student t returns (4 degrees of freedom), about 4.5 % of the cells absent; none of a whole one."""
     rng = np.random.default_rng(seed)
     shape = (size.n_dates, size.n_symbols)
     returns = 0.014 * rng.standard_t(4, shape) / np.sqrt(2.0) + 0.008 * rng.standard_normal((size.n_dates, 1))
@@ -34,7 +34,7 @@ def draw_panel(size: Size, seed: int = SEED) -> Panel:
     high = np.maximum(open_, close) * (1.0 + 0.004 * rng.random(shape))
     low = np.minimum(open_, close) * (1.0 - 0.004 * rng.random(shape))
     volume = np.round(np.exp(rng.normal(14.0, 1.0, size.n_symbols) + 0.4 * rng.standard_normal(shape)))
-    absent = _absent(rng, size)
+    absent = np.zeros(shape, dtype=bool) if whole else _absent(rng, size)
     bars = dict(zip(COLUMNS, (open_, high, low, close, volume), strict=True))
     for values in bars.values():
         values[absent] = np.nan
@@ -45,7 +45,7 @@ def draw_panel(size: Size, seed: int = SEED) -> Panel:
         last_close=last_finite_row(close),
         delisting_return=np.full(size.n_symbols, DEFAULT_DELISTING_RETURN),
         file_dates=size.n_dates,
-        content_sha256=sha256_json(["benchmark market", seed, *shape]),
+        content_sha256=sha256_json(["benchmark market", seed, *shape, whole]),
     )
 
 
