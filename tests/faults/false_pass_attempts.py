@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.end_to_end.desk import COMMITTEE
 from tests.faults.attempts.code import TREE
 from tests.faults.attempts.environments import ENVIRONMENTS, HONEST_ENVIRONMENT
 from tests.faults.attempts.gates import RUNS
@@ -15,7 +14,7 @@ from tests.faults.attempts.preparing import PASS, nothing
 from tests.faults.attempts.record import HONEST_AGAIN, RECORD
 from tests.faults.attempts.requests import ASKED
 from tests.faults.attempts.signals import HONEST_SIGNALS, SIGNALS
-from tests.faults.attempts.signatures import SIGN_OFF, sign
+from tests.faults.attempts.signatures import SIGN_OFF, signed_and_written
 from tests.faults.tiny_suite import Attempt
 
 HONEST: Final = (
@@ -44,7 +43,7 @@ HONEST: Final = (
     Attempt("a winner at s3", nothing, "s3", "s2", allowed=PASS),
     Attempt(
         "a winner that the committee signed",
-        lambda ground: [sign(ground, name) for name in COMMITTEE],
+        signed_and_written,
         "s4",
         "s3",
         allowed=PASS,
