@@ -8,6 +8,7 @@
 
 An entry is written under a temporary name, synced and renamed into place, so that it is either whole or absent whenever the machine stops; in a store that
 is not lasting it is not synced.
+A store keeps the limit of engines.store_upkeep: whoever builds an entry of some size sends away what was used longest ago.
 When an entry is opened every file is hashed whose signature is not the noted one, in a thorough store (a recorded run's) every file always. A damaged
 entry is set aside as <entry>.damaged-<n> and built anew, never used.
 """
@@ -32,9 +33,11 @@ from filelock import FileLock, Timeout
 from engines.digest import canonical_json, sha256_bytes, sha256_file, sha256_json
 from engines.errors import StoreError
 from engines.signatures import Signature, hashed_while_unchanged, settled_signature, signature
+from engines.store_upkeep import META_FILE, evict
 
 LOCK_TIMEOUT_SECONDS: Final = 3600.0
-META_FILE: Final = "meta.json"
+WORTH_A_LOOK_BYTES: Final = 1 << 20
+"""After an entry of this size the store is looked through for what must go; smaller ones do not fill a disk by themselves."""
 NOTE_FILE: Final = "hashed.json"
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -151,6 +154,9 @@ def _build(entry: Path, key: Mapping[str, Any], build: BuildInPlace, *, lasting:
             _write(entry, partial, key, arrays, meta, lasting=lasting)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    if sum(array.nbytes for array in arrays.values()) >= WORTH_A_LOOK_BYTES:
+        with _disk(entry):
+            evict(entry.parent, keep=entry)
     with _disk(entry):
         try:
             return _open(entry, thorough=False)
@@ -215,6 +221,19 @@ def _verified(path: Path, digest: str, noted: Signature | None) -> Signature | N
     if found != digest:
         raise _DamagedEntryError(f"{path.name} is not what was written")
     return seen
+
+
+def damaged_files(entry: Path) -> tuple[str, ...]:
+    """Which files of an entry are not what was written, hashed one and all; its meta when that cannot be read."""
+    try:
+        digests = _read_body(entry / META_FILE)["arrays"]
+    except (OSError, _DamagedEntryError):
+        return (META_FILE,)
+    return tuple(
+        f"{name}.npy"
+        for name, digest in sorted(digests.items())
+        if not (entry / f"{name}.npy").is_file() or sha256_file(entry / f"{name}.npy") != digest
+    )
 
 
 def read_note(entry: Path) -> dict[str, Signature]:

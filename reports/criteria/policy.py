@@ -153,7 +153,7 @@ def load_policy(path: Path) -> Policy:
     """Read the policy table; RecordError names the row and the key that is wrong."""
     try:
         return Policy.model_validate(tomllib.loads(path.read_bytes().decode()))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecordError(
             f"the policy cannot be read: {error}", where=str(path), remedy="restore it from the repository"
         ) from error

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from engines.errors import StageGateError
 from reports.desk.command_line import REFUSED, CommandLine, Parser, printable
-from reports.desk.commands import decisions, lessons, live, overview, record
+from reports.desk.commands import decisions, lessons, live, overview, record, upkeep
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -74,7 +74,7 @@ def build_parser() -> Parser:
         prog="stagegate", description="Everything around the gates that is not a test run.", allow_abbrev=False
     )
     line = CommandLine(parser.add_subparsers(required=True, metavar="COMMAND", parser_class=Parser), common)
-    for group in (overview, lessons, decisions, live, record):
+    for group in (overview, lessons, decisions, live, record, upkeep):
         group.add_commands(line)
     return parser
 

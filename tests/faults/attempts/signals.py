@@ -110,8 +110,9 @@ def turned_link(ground: Ground) -> int:
     shutil.move(prices, kept)
     prices.symlink_to(kept)
     status = ground.run("s0")
+    other = other_prices(ground)
     prices.unlink()
-    prices.symlink_to(other_prices(ground))
+    prices.symlink_to(other)
     return status or ground.run("s1")
 
 
