@@ -46,21 +46,31 @@ def inspect_code(repository: Path) -> CodeTree:
     return CodeTree(f"git:{commit}", _hash_lines(lines), _hash_lines(gates), _dirt(repository, set(tracked)))
 
 
-Imprint = tuple[int, int, int, int]
-"""Device, inode, size and time of the last change (ns, set by the system alone) of a file."""
+Imprint = tuple[tuple[int, int, int, int], ...]
+"""Device, inode, size and time of the last change (ns, set by the system alone): of the file that a path leads to, then of each link on the way."""
 
 
 def imprints(paths: Iterable[Path]) -> dict[Path, Imprint | None]:
-    """What the file system says of each path itself, links not followed; None where there is nothing."""
+    """What the file system says of each path; None where it leads to nothing. A link that was turned and turned back shows, and so does a file behind it."""
+    links: dict[Path, tuple[int, int, int, int] | None] = {}
+
+    def link(path: Path) -> tuple[int, int, int, int] | None:
+        if path not in links:
+            links[path] = _told_by(path.lstat()) if path.is_symlink() else None
+        return links[path]
+
     found: dict[Path, Imprint | None] = {}
     for path in paths:
         try:
-            status = path.lstat()
+            on_the_way = [told for each in (path, *path.parents) if (told := link(each)) is not None]
+            found[path] = (_told_by(path.stat()), *on_the_way)
         except OSError:
             found[path] = None
-        else:
-            found[path] = (status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns)
     return found
+
+
+def _told_by(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns
 
 
 def code_files(repository: Path) -> tuple[Path, ...]:

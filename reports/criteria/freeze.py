@@ -288,9 +288,15 @@ def drift(freeze: Freeze, places: Places, code: CodeTree, packages_sha256: str) 
         "policy": (record["policy_sha256"], _hash_of(places.repository / POLICY_FILE)),
         "stagegate.toml": (record["settings_sha256"], places.workspace.settings_sha256),
         "candidate file": (record["candidate"]["sha256"], _hash_of(freeze.candidate_path(places))),
-        "data": (record["data"]["sha256"], _hash_of(places.find(record["data"]["path"]))),
     }
-    pairs |= {name: (entry["sha256"], _hash_of(places.find(entry["path"]))) for name, entry in record["inputs"].items()}
+    frozen = {"data": record["data"], **record["inputs"]}
+    read = input_files(
+        freeze.candidate(places)
+    )  # through whatever links, as a run reads them, not where they lay when they were frozen
+    pairs |= {
+        name: (entry["sha256"], _hash_of(read[name]) if name in read else "no such input")
+        for name, entry in frozen.items()
+    }
     if record.get("live_book"):
         pairs["live book"] = (record["live_book"]["sha256"], _hash_of(places.find(record["live_book"]["path"])))
     return tuple(

@@ -48,6 +48,19 @@ def test_a_changed_file_is_named_with_what_was_expected_and_found(frozen, name):
     assert ", found " in found
 
 
+def test_a_link_that_leads_elsewhere_than_when_it_was_frozen_is_a_change(frozen, tmp_path):
+    link, kept, other = frozen.candidate_path.parent / "prices.csv", tmp_path / "kept", tmp_path / "other"
+    link.rename(kept)
+    link.symlink_to(kept)
+    freeze = frozen.again().freeze()
+    assert drift(freeze, frozen.places, CODE, PACKAGES) == ()
+    other.write_text("x")
+    link.unlink()
+    link.symlink_to(other)
+    (found,) = drift(freeze, frozen.places, CODE, PACKAGES)
+    assert found.startswith("data changed since the freeze")
+
+
 @pytest.mark.parametrize(
     ("code", "packages", "name"),
     [
