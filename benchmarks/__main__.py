@@ -31,6 +31,10 @@ from engines.errors import StageGateError
 BENCHMARKS: Final[Mapping[str, str]] = {
     "ic": "benchmarks.ic",
     "backtest": "benchmarks.backtest",
+    "load": "benchmarks.load",
+    "validate": "benchmarks.validate",
+    "memory": "benchmarks.memory",
+    "scale": "benchmarks.scale",
     "startup": "benchmarks.startup",
     "stage": "benchmarks.stage",
     "batch": "benchmarks.batch",
