@@ -269,11 +269,11 @@ class Desk:
         return dict(json.loads((self.workspace / self.finished(stage)["report"]).read_text(encoding="utf-8")))
 
     def listing(self) -> dict[str, str]:
-        """Every file and folder of the workspace, each file with its hash; what Python keeps of a conftest.py that it was shown is not ours."""
+        """Every file and folder of the workspace, each file with its hash; left out are locks of runs, and what Python keeps of a conftest.py it was shown."""
         return {
             path.relative_to(self.workspace).as_posix(): sha256_file(path) if path.is_file() else "folder"
             for path in sorted(self.workspace.rglob("*"))
-            if "__pycache__" not in path.parts
+            if not {"__pycache__", ".runs"} & set(path.parts)
         }
 
     def elsewhere(self, folder: Path) -> Desk:

@@ -11,7 +11,7 @@ from tests.faults.attempts.code import TREE
 from tests.faults.attempts.environments import ENVIRONMENTS, HONEST_ENVIRONMENT
 from tests.faults.attempts.gates import RUNS
 from tests.faults.attempts.preparing import PASS, nothing
-from tests.faults.attempts.record import HONEST_AGAIN, RECORD
+from tests.faults.attempts.record import HONEST_AGAIN, HONEST_TAGS, RECORD
 from tests.faults.attempts.requests import ASKED
 from tests.faults.attempts.signals import HONEST_SIGNALS, SIGNALS
 from tests.faults.attempts.signatures import SIGN_OFF, signed_and_written
@@ -21,6 +21,7 @@ HONEST: Final = (
     *HONEST_SIGNALS,
     HONEST_ENVIRONMENT,
     HONEST_AGAIN,
+    *HONEST_TAGS,
     Attempt(
         "a winner elsewhere",
         nothing,

@@ -145,10 +145,6 @@ TAGS: Final = (
     "attempt\n1",
     "",
     "-n",
-    "00123",
-    "NA",
-    "1e5",
-    "con",
 )
 """Another case, a look-alike letter, a blank, a path, a formula, a newline, nothing, and an option."""
 
@@ -247,6 +243,12 @@ RECORD: Final = (
         for name, prepare in LIES.items()
     ),
 )
+HONEST_TAGS: Final = tuple(
+    Attempt(f"a winner under tag {tag}", nothing, "s0", "s0", run=next_tag(tag=tag), allowed=PASS)
+    for tag in ("00123", "NA", "1e5", "con")
+)
+"""Tags that a table reader would take for numbers or for nothing, and one that is a device elsewhere: all of them are text here."""
+
 HONEST_AGAIN: Final = Attempt(
     "another tag with a root cause and a difference",
     failed_once,
