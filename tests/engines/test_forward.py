@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,6 +62,23 @@ def test_marks_carry_the_last_close_and_end_at_the_delisting_price():
     )
     np.testing.assert_array_equal(marks.price[:, 0], [np.nan, 10, 10, 12, 6, 6])
     np.testing.assert_array_equal(marks.row[:, 0], [-1, 1, 1, 3, 3, 3])
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), cut=st.integers(20, 60))
+def test_marks_are_those_of_a_plain_forward_fill(seed, cut):
+    panel = random_panel(seed, n_dates=60, n_symbols=8)
+    panel = panel.until(cut)
+    marks = PriceMarks.of(panel)
+    filled = pd.DataFrame(panel.close).ffill().to_numpy(copy=True)
+    for name in range(panel.n_symbols):
+        finite = [row for row in range(panel.n_dates) if np.isfinite(panel.close[row, name])]
+        last_row = [max((row for row in finite if row <= date), default=-1) for date in range(panel.n_dates)]
+        assert marks.row[:, name].tolist() == last_row
+        if is_delisted(panel)[name] and panel.last_close[name] < panel.n_dates:
+            last = int(panel.last_close[name])
+            filled[last + 1 :, name] = panel.close[last, name] * (1.0 + panel.delisting_return[name])
+    np.testing.assert_array_equal(marks.price, filled)
 
 
 def test_universe_return_counts_a_delisting_once_and_spares_the_gone():
