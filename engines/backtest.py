@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.costs import borrow_rate_per_day, impact_rate, impact_unknown, participation, spread_rate
-from engines.forward import PriceMarks
+from engines.forward import delisting_price, last_tradable_row
 from engines.liquidity import Liquidity, measure_liquidity
 from engines.portfolio import mean_of_last, rebalance_rows, target_weights, targets_held
 
@@ -152,7 +152,8 @@ class _Run:
         self.liquidity = liquidity
         self.at_open = portfolio.execution_price == "open"
         self.prices = panel.open if self.at_open else panel.close
-        self.marks = PriceMarks.of(panel)
+        self.last_row = last_tradable_row(panel)
+        self.paid = delisting_price(panel)
         self.weights = np.zeros(panel.n_symbols)
         self.mark = np.full(panel.n_symbols, np.nan)  # price at which each held name stands in the books
         self.start = panel.n_dates
@@ -178,8 +179,8 @@ class _Run:
     def _overnight(self, execution: int) -> float:
         """Take the old book from its last marks to the open; returns the capital at the open per unit at the last close."""
         opens = np.where(self._tradable(execution), self.panel.open[execution], self.mark)
-        gone = execution > self.marks.last_row
-        opens = np.where(gone, self.marks.price[execution], opens)
+        gone = execution > self.last_row
+        opens = np.where(gone, self.paid, opens)
         held = np.flatnonzero(self.weights)
         growth = opens[held] / self.mark[held]
         capital = float(1.0 + (growth - 1.0) @ self.weights[held])
@@ -192,7 +193,7 @@ class _Run:
         return capital
 
     def _tradable(self, row: int) -> NDArray[np.bool_]:
-        tradable: NDArray[np.bool_] = np.isfinite(self.prices[row]) & (row <= self.marks.last_row)
+        tradable: NDArray[np.bool_] = np.isfinite(self.prices[row]) & (row <= self.last_row)
         return tradable
 
     def _execute(self, target: NDArray[np.float64], execution: int) -> None:
@@ -218,42 +219,50 @@ class _Run:
         """Let the new book drift from the execution to the next one (at the open before it, at the close with it)."""
         last = end if self.at_open else min(end + 1, self.panel.n_dates)
         held = np.flatnonzero(self.weights)
-        prices = self._prices(execution, last, held)
+        prices, no_close = self._prices(execution, last, held)
         growth = prices / self.mark[held]
         capital = 1.0 + (growth - 1.0) @ self.weights[held]
         lost = np.flatnonzero(capital <= 0.0)
         solvent = int(lost[0]) if lost.size else capital.size
         first_day = execution - self.start
         holdings = growth * self.weights[held]
-        if self.marks.last_row[held].min(initial=last) < last - 1:
-            holdings[np.arange(execution, last)[:, None] > self.marks.last_row[held]] = 0.0
+        if self.last_row[held].min(initial=last) < last - 1:
+            holdings[np.arange(execution, last)[:, None] > self.last_row[held]] = 0.0
         holdings = holdings[:solvent] / capital[:solvent, None]
         if self.at_open:
             self.days.gross[first_day] = overnight * capital[0] - 1.0
         self.days.gross[first_day + 1 : first_day + capital.size] = capital[1:] / capital[:-1] - 1.0
-        self._count(first_day, holdings[: end - execution], held)
+        self._count(first_day, holdings[: end - execution], no_close)
         if lost.size:
             self._ruin(execution + solvent, float(self.days.gross[first_day + solvent] + 1.0))
             return
         self.weights[held] = holdings[-1]
         self.mark[held] = prices[-1]
 
-    def _prices(self, execution: int, last: int, held: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Where each held name stands from the execution on: its last close since then, what a delisting paid, else the price it was executed at."""
-        prices = self.marks.price[execution:last].take(held, axis=1)
-        waiting = np.flatnonzero(self.marks.row[execution].take(held) < execution)
-        if waiting.size:
-            names = held[waiting]
-            rows = np.arange(execution, last)[:, None]
-            priced = (self.marks.row[execution:last, names] >= execution) | (rows > self.marks.last_row[names])
-            prices[:, waiting] = np.where(priced, prices[:, waiting], self.mark[names])
-        return prices
+    def _prices(
+        self, execution: int, last: int, held: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Where each held name stands from the execution on, and whether it had no close that day.
 
-    def _count(self, first_day: int, holdings: NDArray[np.float64], held: NDArray[np.int64]) -> None:
+        Its last close since then, what a delisting paid, else the price it was executed at.
+        """
+        prices = self.panel.close[execution:last].take(held, axis=1)
+        no_close = np.isnan(prices)
+        lacking = np.flatnonzero(no_close.any(axis=0))
+        if lacking.size:
+            names, part = held[lacking], prices[:, lacking]
+            before = self.mark[names]
+            for row in part:
+                np.copyto(row, before, where=np.isnan(row))
+                before = row
+            gone = np.arange(execution, last)[:, None] > self.last_row[names]
+            prices[:, lacking] = np.where(gone, self.paid[names], part)
+        return prices, no_close
+
+    def _count(self, first_day: int, holdings: NDArray[np.float64], no_close: NDArray[np.bool_]) -> None:
         """Book what is held at each close: short weight for the borrow, names long and short, names without a close."""
         days = slice(first_day, first_day + holdings.shape[0])
-        first_row = self.start + first_day
-        no_close = np.isnan(self.panel.close[first_row : first_row + holdings.shape[0]].take(held, axis=1))
+        no_close = no_close[: holdings.shape[0]]
         self.days.short_weight[days] = -np.minimum(holdings, 0.0).sum(axis=1)
         self.days.carried[days] = np.count_nonzero(no_close & (holdings != 0.0), axis=1) if no_close.any() else 0
         self.days.long_names[days] = np.count_nonzero(holdings > 0.0, axis=1)

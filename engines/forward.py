@@ -28,13 +28,18 @@ def delisting_price(panel: Panel) -> NDArray[np.float64]:
     return np.where(inside, last_close * (1.0 + panel.delisting_return), np.nan)
 
 
+def last_tradable_row(panel: Panel) -> NDArray[np.int64]:
+    """Until which row can each name be held or traded? (N,); beyond any row for one that never delists."""
+    return np.where(is_delisted(panel), panel.last_close, np.iinfo(np.int64).max)
+
+
 @dataclass(frozen=True, slots=True)
 class PriceMarks:
     """What each name is worth in a holder's books at each close: the last close so far, after a delisting what was paid for it."""
 
     price: NDArray[np.float64]  # (T, N); NaN before the first close
     row: NDArray[np.int32]  # (T, N) row of the last close so far; -1 before the first
-    last_row: NDArray[np.int64]  # (N,) last row on which it can be held or traded; beyond any row when it never delists
+    last_row: NDArray[np.int64]  # (N,) see `last_tradable_row`
 
     @classmethod
     def of(cls, panel: Panel) -> PriceMarks:
@@ -46,10 +51,10 @@ class PriceMarks:
             np.copyto(price, close, where=closed)
             np.copyto(row, date, where=closed)
             prices[date], rows[date] = price, row
-        paid, delisted = delisting_price(panel), is_delisted(panel)
-        for name in np.flatnonzero(delisted).tolist():
+        paid = delisting_price(panel)
+        for name in np.flatnonzero(is_delisted(panel)).tolist():
             prices[int(panel.last_close[name]) + 1 :, name] = paid[name]
-        return cls(prices, rows, np.where(delisted, panel.last_close, np.iinfo(np.int64).max))
+        return cls(prices, rows, last_tradable_row(panel))
 
 
 def forward_returns(
@@ -64,8 +69,9 @@ def forward_returns(
     NaN where a price is absent and on the last d + h dates, whose label would end outside the panel.
     """
     prices = panel.open if price == "open" else panel.close
-    labels = np.full(prices.shape, np.nan)
-    n_labels = panel.n_dates - delay_days - horizon_days
+    labels = np.empty(prices.shape)
+    n_labels = max(0, panel.n_dates - delay_days - horizon_days)
+    labels[n_labels:] = np.nan
     if n_labels < 1:
         return labels
     found = labels[:n_labels]
