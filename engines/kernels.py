@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from numba import float64, int64, types, void
+from numba import float64, int64, types, uint32, void
 from numpy.typing import NDArray
 
 from engines.compiled import kernel_folder, machine_code
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Keys = NDArray[np.uint32]
 Bools = NDArray[np.bool_]
 
 _values = types.Array(float64, 2, "C", readonly=True)
 _mask = types.Array(types.boolean, 2, "C", readonly=True)
-_keys = types.Array(int64, 2, "C")
+_keys = types.Array(uint32, 2, "C")
 _counts = types.Array(int64, 1, "C")
 _out = types.Array(float64, 2, "C")
 _out_1d = types.Array(float64, 1, "C")
 
 _SIGN_FLIP = np.int64(0x7FFFFFFFFFFFFFFF)
 _LAST = np.int64(0x7FFFFFFFFFFFFFFF)
+_LAST_KEY = np.uint32(0xFFFFFFFF)
 
 
 def pair_counts(signal: Floats, labels: Floats, mask: Bools, paired: Bools, counts: Ints) -> None:
@@ -38,18 +40,35 @@ def pair_counts(signal: Floats, labels: Floats, mask: Bools, paired: Bools, coun
         counts[row] = count
 
 
-def order_keys(values: Floats, paired: Bools, low: int, keys: Ints) -> None:
-    """keys (R, N): integers that sort as the values do, with the column in the bits of `low`; what is not paired comes last."""
+def order_keys(values: Floats, paired: Bools, column_bits: int, keys: Keys) -> None:
+    """keys (R, N): whole numbers of 32 bits that sort as the values do, with the column in the lowest bits; what is not paired comes last.
+
+    Above the column stands how far the value lies above the row's smallest, as the order of floats goes, in as many bits as are left: values that share
+    them come out in the order of their columns, side by side.
+    """
     bits = values.view(np.int64)
+    room = np.uint64(1) << np.uint64(32 - column_bits)
     for row in range(values.shape[0]):
+        smallest, largest = _LAST, ~_LAST
         for column in range(values.shape[1]):
-            key = bits[row, column]
-            key = np.int64(0) if values[row, column] == 0.0 else key  # one zero
-            key ^= (key >> 63) & _SIGN_FLIP
-            keys[row, column] = ((key & ~low) | column) if paired[row, column] else _LAST
+            if paired[row, column]:
+                key = np.int64(0) if values[row, column] == 0.0 else bits[row, column]  # one zero
+                key ^= (key >> 63) & _SIGN_FLIP
+                smallest, largest = min(smallest, key), max(largest, key)
+        shift = np.uint64(0)
+        while (np.uint64(largest) - np.uint64(smallest)) >> shift >= room and smallest <= largest:
+            shift += np.uint64(1)
+        for column in range(values.shape[1]):
+            if paired[row, column]:
+                key = np.int64(0) if values[row, column] == 0.0 else bits[row, column]
+                key ^= (key >> 63) & _SIGN_FLIP
+                above = (np.uint64(key) - np.uint64(smallest)) >> shift
+                keys[row, column] = np.uint32((above << np.uint64(column_bits)) | np.uint64(column))
+            else:
+                keys[row, column] = _LAST_KEY
 
 
-def unit_ranks(values: Floats, counts: Ints, low: int, keys: Ints, units: Floats, squares_of: Floats) -> None:
+def unit_ranks(values: Floats, counts: Ints, low: int, keys: Keys, units: Floats, squares_of: Floats) -> None:
     """units (R, N): centred average ranks scaled to unit length, from each row's sorted keys; 0 where not paired.
 
     squares_of (R,): the squared length before scaling, 0 where all values are equal.
@@ -78,8 +97,8 @@ def unit_ranks(values: Floats, counts: Ints, low: int, keys: Ints, units: Floats
                 units[row, column] /= length
 
 
-def _rank_alike(values: Floats, keys: Ints, first: int, last: int, low: int, middle: float, units: Floats) -> float:
-    """Rank places first .. last, whose values agree in all but the lowest bits: order them by value (Shell sort), then share the places of ties."""
+def _rank_alike(values: Floats, keys: Keys, first: int, last: int, low: int, middle: float, units: Floats) -> float:
+    """Rank places first .. last, whose keys agree above the column: order them by value (Shell sort), then share the places of ties."""
     for place in range(first, last):
         keys[place] &= low
     gap = 1
@@ -129,7 +148,7 @@ with machine_code(kernel_folder()) as _kept:
     _rank_alike = numba.njit(
         float64(
             types.Array(float64, 1, "C", readonly=True),
-            types.Array(int64, 1, "C"),
+            types.Array(uint32, 1, "C"),
             int64,
             int64,
             int64,

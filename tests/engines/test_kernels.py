@@ -55,6 +55,7 @@ def test_rank_ics_equal_spearman(n_names: int) -> None:
     signal[::3], label[::4] = np.round(signal[::3], 1), np.round(label[::4], 1)
     signal[rng.random(signal.shape) < 0.1] = np.nan
     signal[5] = 1.0 + 1e-13 * rng.integers(0, 50, n_names)  # differ in the lowest bits alone
+    signal[6] = np.where(np.arange(n_names) == n_names // 2, 1e300, signal[5])  # and next to one that is far away
     found = compiled_rank_ics(signal, [label], np.ones(signal.shape, dtype=bool), 2)[0]
     for row in range(30):
         paired = np.isfinite(signal[row])
