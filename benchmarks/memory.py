@@ -16,7 +16,7 @@ from benchmarks.frame import Bar, Row, Run, figure_row
 from benchmarks.market import draw_panel, write_candidate, write_prices
 
 BUILD: Final = "peak private memory while a panel is built"
-WORKERS: Final = "8 workers, each through the universe, the signal and the backtest"
+WORKERS: Final = "8 workers, each with all that s3 measures"
 BUILD_BARS: Final = {"large": Bar("<=", 1.6)}
 WORKER_BARS: Final = {"large": Bar("<=", 1.4)}
 N_WORKERS: Final = 8
@@ -44,11 +44,13 @@ from engines.candidate import load_candidate
 from engines.study import open_study
 study = open_study(load_candidate(Path(sys.argv[1])), Path(sys.argv[2]))
 panel = study.sealed
-touched = sum(float(values[-1, 0] != values.sum()) for values in (panel.open, panel.high, panel.low, panel.close, panel.volume))
-touched += study.universe.mask.sum() + study.signal(study.variants[0])[-1].size + study.backtest(study.variants[0]).gross.sum()
+for values in (panel.open, panel.high, panel.low, panel.close, panel.volume):
+    values.sum()
+parts = (study.walk_forward, study.stressed_walk_forward, study.risk, study.stressed_risk, study.perturbation, study.shard_stress("wf-1"))
 print("ready", flush=True)
 sys.stdin.readline()
 """
+"""What a worker of s3 reads, from a warm cache: the whole panel, both walk-forwards, risk, perturbed parameters and a shard under stress."""
 
 
 def measure(run: Run) -> Iterator[Row]:

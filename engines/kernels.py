@@ -87,6 +87,12 @@ def unit_ranks(values: Floats, counts: Ints, low: int, keys: Keys, units: Floats
                 centred = (first + 1.0) - middle
                 units[row, keys[row, first] & low] = centred
                 squares += centred * centred
+            elif last - first == 2:
+                one, other = keys[row, first] & low, keys[row, first + 1] & low
+                step = 0.5 * (values[row, one] < values[row, other]) - 0.5 * (values[row, one] > values[row, other])
+                centred = (first + 1.5) - middle
+                units[row, one], units[row, other] = centred - step, centred + step
+                squares += (centred - step) * (centred - step) + (centred + step) * (centred + step)
             else:
                 squares += _rank_alike(values[row], keys[row], first, last, low, middle, units[row])
             first = last
