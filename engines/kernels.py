@@ -7,26 +7,30 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from numba import float64, int64, types, uint32, void
+from numba import float64, int32, int64, types, uint32, void
 from numpy.typing import NDArray
 
 from engines.compiled import kernel_folder, machine_code
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Keys = NDArray[np.uint32]
 Bools = NDArray[np.bool_]
+Places = NDArray[np.int32]
+Keys = NDArray[np.uint32]
 
 _values = types.Array(float64, 2, "C", readonly=True)
 _mask = types.Array(types.boolean, 2, "C", readonly=True)
-_keys = types.Array(uint32, 2, "C")
-_counts = types.Array(int64, 1, "C")
+_counts = types.Array(int64, 1, "C", readonly=True)
 _out = types.Array(float64, 2, "C")
-_out_1d = types.Array(float64, 1, "C")
+_mask_out = types.Array(types.boolean, 2, "C")
+_counts_out = types.Array(int64, 1, "C")
+_row = types.Array(float64, 1, "C", readonly=True)
+_row_mask = types.Array(types.boolean, 1, "C", readonly=True)
+_row_keys = types.Array(uint32, 1, "C")
+_row_out = types.Array(float64, 1, "C")
+_places = types.Array(int32, 1, "C")
 
-_SIGN_FLIP = np.int64(0x7FFFFFFFFFFFFFFF)
-_LAST = np.int64(0x7FFFFFFFFFFFFFFF)
-_LAST_KEY = np.uint32(0xFFFFFFFF)
+_REACH = 8.0
 
 
 def pair_counts(signal: Floats, labels: Floats, mask: Bools, paired: Bools, counts: Ints) -> None:
@@ -40,71 +44,115 @@ def pair_counts(signal: Floats, labels: Floats, mask: Bools, paired: Bools, coun
         counts[row] = count
 
 
-def order_keys(values: Floats, paired: Bools, column_bits: int, keys: Keys) -> None:
-    """keys (R, N): whole numbers of 32 bits that sort as the values do, with the column in the lowest bits; what is not paired comes last.
+def unit_ranks(values: Floats, paired: Bools, counts: Ints, units: Floats, squares_of: Floats) -> None:
+    """units (R, N): centred average ranks of the paired values scaled to unit length; 0 where not paired.
 
-    Above the column stands how far the value lies above the row's smallest, as the order of floats goes, in as many bits as are left: values that share
-    them come out in the order of their columns, side by side.
+    counts (R,): how many are paired; squares_of (R,): the squared length before scaling, 0 where all values are equal or there are fewer than two.
     """
-    bits = values.view(np.int64)
-    room = np.uint64(1) << np.uint64(32 - column_bits)
+    n_columns = values.shape[1]
+    column_bits = 1
+    while (1 << column_bits) < n_columns:
+        column_bits += 1
+    digit_bits = min(column_bits, (32 - column_bits) // 2)
+    keys, spare = np.empty(n_columns, np.uint32), np.empty(n_columns, np.uint32)
+    low_places, high_places = np.empty(1 << digit_bits, np.int32), np.empty(1 << digit_bits, np.int32)
     for row in range(values.shape[0]):
-        smallest, largest = _LAST, ~_LAST
-        for column in range(values.shape[1]):
-            if paired[row, column]:
-                key = np.int64(0) if values[row, column] == 0.0 else bits[row, column]  # one zero
-                key ^= (key >> 63) & _SIGN_FLIP
-                smallest, largest = min(smallest, key), max(largest, key)
-        shift = np.uint64(0)
-        while (np.uint64(largest) - np.uint64(smallest)) >> shift >= room and smallest <= largest:
-            shift += np.uint64(1)
-        for column in range(values.shape[1]):
-            if paired[row, column]:
-                key = np.int64(0) if values[row, column] == 0.0 else bits[row, column]
-                key ^= (key >> 63) & _SIGN_FLIP
-                above = (np.uint64(key) - np.uint64(smallest)) >> shift
-                keys[row, column] = np.uint32((above << np.uint64(column_bits)) | np.uint64(column))
-            else:
-                keys[row, column] = _LAST_KEY
-
-
-def unit_ranks(values: Floats, counts: Ints, low: int, keys: Keys, units: Floats, squares_of: Floats) -> None:
-    """units (R, N): centred average ranks scaled to unit length, from each row's sorted keys; 0 where not paired.
-
-    squares_of (R,): the squared length before scaling, 0 where all values are equal.
-    """
-    for row in range(values.shape[0]):
-        n_names = counts[row]
         units[row, :] = 0.0
-        middle = 0.5 * (n_names + 1)
-        squares = 0.0  # a sum of multiples of 1/4: exact, in whatever order
-        first = 0
-        while first < n_names:
-            last = first + 1
-            while last < n_names and (keys[row, last] & ~low) == (keys[row, first] & ~low):
-                last += 1
-            if last - first == 1:
-                centred = (first + 1.0) - middle
-                units[row, keys[row, first] & low] = centred
-                squares += centred * centred
-            elif last - first == 2:
-                one, other = keys[row, first] & low, keys[row, first + 1] & low
-                step = 0.5 * (values[row, one] < values[row, other]) - 0.5 * (values[row, one] > values[row, other])
-                centred = (first + 1.5) - middle
-                units[row, one], units[row, other] = centred - step, centred + step
-                squares += (centred - step) * (centred - step) + (centred + step) * (centred + step)
-            else:
-                squares += _rank_alike(values[row], keys[row], first, last, low, middle, units[row])
-            first = last
+        squares_of[row] = 0.0
+        if counts[row] < 2:
+            continue
+        _order_keys(values[row], paired[row], column_bits, 2 * digit_bits, keys)
+        _sort_keys(keys[: counts[row]], column_bits, digit_bits, spare, low_places, high_places)
+        squares = _rank_sorted(values[row], keys[: counts[row]], (1 << column_bits) - 1, units[row])
         squares_of[row] = squares
         if squares > 0.0:
             length = np.sqrt(squares)
-            for column in range(values.shape[1]):
+            for column in range(n_columns):
                 units[row, column] /= length
 
 
-def _rank_alike(values: Floats, keys: Keys, first: int, last: int, low: int, middle: float, units: Floats) -> float:
-    """Rank places first .. last, whose keys agree above the column: order them by value (Shell sort), then share the places of ties."""
+def _order_keys(values: Floats, paired: Bools, column_bits: int, key_bits: int, keys: Keys) -> None:
+    """One whole number for each paired value, in the order of the columns: the step of a ladder it stands on, above the column in the lowest bits.
+
+    The 2 ** key_bits steps are even and lie _REACH mean deviations to either side of the mean, both taken from some 500 values; what lies beyond stands on
+    the last. A step may hold several values, in the order of their columns: `_rank_sorted` puts those right, so the ladder decides the speed alone.
+    """
+    stride = max(1, values.shape[0] // 500)
+    total, n_seen = 0.0, 0
+    for column in range(0, values.shape[0], stride):
+        if paired[column]:
+            total += values[column]
+            n_seen += 1
+    middle = total / max(1, n_seen)
+    deviation = 0.0
+    for column in range(0, values.shape[0], stride):
+        if paired[column]:
+            deviation += abs(values[column] - middle)
+    half = float(1 << (key_bits - 1))
+    scale = half * n_seen / (_REACH * deviation) if deviation > 0.0 else 1.0
+    if not (0.0 < scale < np.inf and abs(middle) < np.inf):
+        middle, scale = 0.0, 1.0
+    n_keys = 0
+    for column in range(values.shape[0]):
+        step = (values[column] - middle) * scale + half
+        step = step if step > 0.0 else 0.0  # and where the value is NaN
+        step = min(step, 2.0 * half - 1.0)
+        keys[n_keys] = (np.int64(step) << column_bits) | column
+        n_keys += paired[column]
+
+
+def _sort_keys(
+    keys: Keys, column_bits: int, digit_bits: int, spare: Keys, low_places: Places, high_places: Places
+) -> None:
+    """Sort by the two digits above the column, the lower first, each in one stable pass over its counts (radix sort)."""
+    low_places[:] = 0
+    high_places[:] = 0
+    low_mask = (1 << digit_bits) - 1
+    high_shift = column_bits + digit_bits
+    for place in range(keys.shape[0]):
+        low_places[(keys[place] >> column_bits) & low_mask] += 1
+        high_places[keys[place] >> high_shift] += 1
+    before_low, before_high = 0, 0
+    for digit in range(low_places.shape[0]):
+        n_low, n_high = low_places[digit], high_places[digit]
+        low_places[digit], high_places[digit] = before_low, before_high
+        before_low += n_low
+        before_high += n_high
+    for place in range(keys.shape[0]):
+        key = keys[place]
+        digit = (key >> column_bits) & low_mask
+        spare[low_places[digit]] = key
+        low_places[digit] += 1
+    for place in range(keys.shape[0]):
+        key = spare[place]
+        digit = key >> high_shift
+        keys[high_places[digit]] = key
+        high_places[digit] += 1
+
+
+def _rank_sorted(values: Floats, keys: Keys, low: int, ranks: Floats) -> float:
+    """ranks (N,): centred average ranks from a row's sorted keys, `low` being the bits of the column; the sum of their squares."""
+    n_names = keys.shape[0]
+    middle = 0.5 * (n_names + 1)
+    squares = 0.0  # a sum of multiples of 1/4: exact, in whatever order
+    first = 0
+    while first < n_names:
+        step = keys[first] & ~low
+        last = first + 1
+        while last < n_names and (keys[last] & ~low) == step:
+            last += 1
+        if last - first == 1:
+            centred = (first + 1.0) - middle
+            ranks[keys[first] & low] = centred
+            squares += centred * centred
+        else:
+            squares += _rank_alike(values, keys, first, last, low, middle, ranks)
+        first = last
+    return squares
+
+
+def _rank_alike(values: Floats, keys: Keys, first: int, last: int, low: int, middle: float, ranks: Floats) -> float:
+    """Rank places first .. last, which stand on one step: order them by value (Shell sort), then share the places of ties."""
     for place in range(first, last):
         keys[place] &= low
     gap = 1
@@ -127,7 +175,7 @@ def _rank_alike(values: Floats, keys: Keys, first: int, last: int, low: int, mid
             stop += 1
         centred = 0.5 * (start + stop - 1) + 1.0 - middle
         for place in range(start, stop):
-            units[keys[place]] = centred
+            ranks[keys[place]] = centred
             squares += centred * centred
         start = stop
     return squares
@@ -151,23 +199,10 @@ def row_products(one: Floats, other: Floats, products: Floats) -> None:
 
 
 with machine_code(kernel_folder()) as _kept:
-    _rank_alike = numba.njit(
-        float64(
-            types.Array(float64, 1, "C", readonly=True),
-            types.Array(uint32, 1, "C"),
-            int64,
-            int64,
-            int64,
-            float64,
-            types.Array(float64, 1, "C"),
-        ),
-        cache=_kept,
-    )(_rank_alike)
-    pair_counts = numba.njit(void(_values, _values, _mask, types.Array(types.boolean, 2, "C"), _counts), cache=_kept)(
-        pair_counts
-    )
-    order_keys = numba.njit(void(_values, _mask, int64, _keys), cache=_kept)(order_keys)
-    unit_ranks = numba.njit(
-        void(_values, types.Array(int64, 1, "C", readonly=True), int64, _keys, _out, _out_1d), cache=_kept
-    )(unit_ranks)
-    row_products = numba.njit(void(_values, _values, _out_1d), cache=_kept)(row_products)
+    _order_keys = numba.njit(void(_row, _row_mask, int64, int64, _row_keys), cache=_kept)(_order_keys)
+    _sort_keys = numba.njit(void(_row_keys, int64, int64, _row_keys, _places, _places), cache=_kept)(_sort_keys)
+    _rank_alike = numba.njit(float64(_row, _row_keys, int64, int64, int64, float64, _row_out), cache=_kept)(_rank_alike)
+    _rank_sorted = numba.njit(float64(_row, _row_keys, int64, _row_out), cache=_kept)(_rank_sorted)
+    pair_counts = numba.njit(void(_values, _values, _mask, _mask_out, _counts_out), cache=_kept)(pair_counts)
+    unit_ranks = numba.njit(void(_values, _mask, _counts, _out, _row_out), cache=_kept)(unit_ranks)
+    row_products = numba.njit(void(_values, _values, _row_out), cache=_kept)(row_products)

@@ -1,4 +1,4 @@
-"""Rank ICs of a large panel: numpy sorts, compiled loops do the rest, a few dates at a time so that everything stays in the processor's cache."""
+"""Rank ICs of a large panel by compiled loops, a few dates at a time so that everything stays in the processor's cache."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def compiled_rank_ics(
 ) -> NDArray[np.float64]:
     """What engines.ic.rank_ics says, (K, T), by the compiled kernels.
 
-    Each value becomes an integer of 32 bits that sorts nearly as it does and carries its column in the lowest bits: numpy sorts these many times faster
-    than it sorts indices, with the processor's vector instructions, and the few values that come out side by side undecided are put in order afterwards.
+    Each value becomes an integer of 32 bits that sorts nearly as it does and carries its column in the lowest bits; these are sorted by their digits, without
+    a comparison, and the few values that come out side by side undecided are put in order afterwards.
     """
     n_dates, n_names = signal.shape
     result = np.full((len(labels), n_dates), np.nan)
@@ -38,10 +38,7 @@ class _RankBlock:
 
     def __init__(self, n_rows: int, n_names: int) -> None:
         self.n_rows = n_rows
-        self.column_bits = max(1, (n_names - 1).bit_length())
-        self.low = (1 << self.column_bits) - 1
         self._paired = np.empty((n_rows, n_names), dtype=bool)
-        self._keys = np.empty((n_rows, n_names), dtype=np.uint32)
         self._signal_units = np.empty((n_rows, n_names))
         self._label_units = np.empty((n_rows, n_names))
 
@@ -57,28 +54,15 @@ class _RankBlock:
         from engines import kernels
 
         n_rows = signal.shape[0]
+        paired, units, label_units = self._paired[:n_rows], self._signal_units[:n_rows], self._label_units[:n_rows]
         counts = np.empty(n_rows, dtype=np.int64)
-        kernels.pair_counts(signal, labels[0], mask, self._paired[:n_rows], counts)
-        enough = counts >= max(min_names, 2)
-        if not enough.any():
+        kernels.pair_counts(signal, labels[0], mask, paired, counts)
+        counts[counts < min_names] = 0
+        if not counts.any():
             return
-        defined = enough & self._rank(signal, counts, self._signal_units)
-        products = np.empty(n_rows)
+        squares, label_squares, products = np.empty((3, n_rows))
+        kernels.unit_ranks(signal, paired, counts, units, squares)
         for k, label in enumerate(labels):
-            both = defined & self._rank(label, counts, self._label_units)
-            kernels.row_products(self._signal_units[:n_rows], self._label_units[:n_rows], products)
-            result[k] = np.where(both, np.clip(products, -1.0, 1.0), np.nan)
-
-    def _rank(
-        self, values: NDArray[np.float64], counts: NDArray[np.int64], units: NDArray[np.float64]
-    ) -> NDArray[np.bool_]:
-        """Fill `units` with the unit ranks of the paired values; (R,) whether a date's values differ at all."""
-        from engines import kernels
-
-        n_rows = values.shape[0]
-        keys, squares = self._keys[:n_rows], np.empty(n_rows)
-        kernels.order_keys(values, self._paired[:n_rows], self.column_bits, keys)
-        keys.sort(axis=1)
-        kernels.unit_ranks(values, counts, self.low, keys, units[:n_rows], squares)
-        differ: NDArray[np.bool_] = squares > 0.0
-        return differ
+            kernels.unit_ranks(label, paired, counts, label_units, label_squares)
+            kernels.row_products(units, label_units, products)
+            result[k] = np.where((squares > 0.0) & (label_squares > 0.0), np.clip(products, -1.0, 1.0), np.nan)

@@ -56,6 +56,11 @@ def test_rank_ics_equal_spearman(n_names: int) -> None:
     signal[rng.random(signal.shape) < 0.1] = np.nan
     signal[5] = 1.0 + 1e-13 * rng.integers(0, 50, n_names)  # differ in the lowest bits alone
     signal[6] = np.where(np.arange(n_names) == n_names // 2, 1e300, signal[5])  # and next to one that is far away
+    signal[7] *= np.where(
+        np.arange(n_names) % 2, 1e-9, 1e9
+    )  # half of them a thousand million times as large as the other half
+    signal[8] = np.where(np.arange(n_names) % 5, 0.0, signal[8])  # four of five alike
+    signal[9] *= 1e307  # whose sum overflows
     found = compiled_rank_ics(signal, [label], np.ones(signal.shape, dtype=bool), 2)[0]
     for row in range(30):
         paired = np.isfinite(signal[row])
