@@ -102,10 +102,14 @@ class Measurements:
         """The market's daily return: the declared benchmark's, else that of the equal-weight universe."""
         benchmark = self.panel.benchmark_close
         if benchmark is None:
-            return universe_return(self.panel, self.universe(universe).mask)
+            key = self._key(universe=universe.model_dump(mode="json"))
+            return self.store.get_or_build("market", key, lambda: self._universe_return(universe))[0]["returns"]
         returns = np.full(self.panel.n_dates, np.nan)
         returns[1:] = benchmark[1:] / benchmark[:-1] - 1.0
         return returns
+
+    def _universe_return(self, universe: UniverseSpec) -> Parts:
+        return {"returns": universe_return(self.panel, self.universe(universe).mask)}, {}
 
     def backtest(self, scenario: Scenario, variant: Variant, first_rebalance: int) -> Backtest:
         """The variant's daily results under the scenario, on the grid anchored at `first_rebalance`."""
