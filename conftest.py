@@ -7,17 +7,40 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import execnet
 
 REPOSITORY = Path(__file__).resolve().parent
-if any(argument.startswith("--decision-tag") for argument in sys.argv):
+IS_RECORDED = any(argument.startswith("--decision-tag") for argument in sys.argv)
+if IS_RECORDED:
     # cached bytecode is in no commit, and Python would run it in place of the source that is
     for _folder in ("engines", "fixtures", "gates", "reports"):
         for _cached in (REPOSITORY / _folder).rglob("*.pyc"):
             _cached.unlink(missing_ok=True)
 
 from reports.run.child import RUN_VARIABLE, one_thread_a_process
+from reports.run.workers import ForkServer, asks_for_workers
 
 one_thread_a_process(os.environ)
+PRELOADED = (
+    "pytest",
+    "fixtures.demo",
+    "engines.study",
+    "reports.criteria.looks",
+    "reports.criteria.trials",
+    "reports.record.registry",
+    "reports.run.batch",
+    "reports.run.batch_summary",
+    "reports.run.live",
+    "reports.run.request",
+    "reports.run.scope",
+    "reports.run.session",
+    "scipy.special",
+)
+# a recorded run's workers are those of its child; the sooner the server is started, the more it imports beside this process
+fork_server = ForkServer(PRELOADED) if asks_for_workers(sys.argv[1:]) and not IS_RECORDED else None
 
 from contextlib import ExitStack
 
@@ -97,6 +120,19 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     config.add_cleanup(lambda: os.environ.pop(RUN_VARIABLE, None))
     config.add_cleanup(stack.close)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(specs: list[execnet.XSpec]) -> None:
+    """Workers are forks of one process that has imported what they need."""
+    if fork_server is not None:
+        fork_server.start_workers_of(specs)
+
+
+def pytest_unconfigure() -> None:
+    """The workers have ended, or end now."""
+    if fork_server is not None:
+        fork_server.close()
 
 
 @pytest.fixture(scope="session")

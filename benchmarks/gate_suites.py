@@ -114,12 +114,24 @@ class EmptySuite:
             )
 
 
+def started_gates(stage: str, *options: str, **variables: str) -> subprocess.Popen[str]:
+    """A rehearsal that has begun; what it prints goes nowhere."""
+    return subprocess.Popen(
+        _command([f"gates/{stage}", "-q", *options]),
+        cwd=REPOSITORY,
+        env=_environment(variables),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
 def _pytest(arguments: Sequence[str], folder: Path, variables: dict[str, str]) -> Ended:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "STAGEGATE"))}
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments],
+        _command(arguments),
         cwd=folder,
-        env=clean | variables,
+        env=_environment(variables),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -128,6 +140,15 @@ def _pytest(arguments: Sequence[str], folder: Path, variables: dict[str, str]) -
         timeout=TIME_LIMIT_S,
     )
     return Ended(done.returncode, done.stdout)
+
+
+def _command(arguments: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "pytest", *arguments]
+
+
+def _environment(variables: dict[str, str]) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "STAGEGATE"))}
+    return clean | variables
 
 
 def planted_candidate(folder: Path, size: Size) -> Path:

@@ -13,10 +13,11 @@ import psutil
 import pyarrow.parquet as pq
 
 from benchmarks.frame import Bar, Row, Run, figure_row
+from benchmarks.gate_suites import gates, planted_candidate, started_gates
 from benchmarks.market import draw_panel, write_candidate, write_prices
 
 BUILD: Final = "peak private memory while a panel is built"
-WORKERS: Final = "8 workers, each with all that s3 measures"
+WORKERS: Final = "8 workers of pytest gates/s3, all processes, the panel read whole in each"
 BUILD_BARS: Final = {"large": Bar("<=", 1.6)}
 WORKER_BARS: Final = {"large": Bar("<=", 1.4)}
 N_WORKERS: Final = 8
@@ -37,20 +38,35 @@ sys.stdin.readline()
 load_panel(candidate, store)
 """
 
-WORKING: Final = """
-import sys
+HOLDER: Final = '''\
+"""A worker that has run its gates reads every page of the panel, says so, and stays until it may go."""
+
+import dataclasses
+import os
+import time
 from pathlib import Path
-from engines.candidate import load_candidate
-from engines.study import open_study
-study = open_study(load_candidate(Path(sys.argv[1])), Path(sys.argv[2]))
-panel = study.sealed
-for values in (panel.open, panel.high, panel.low, panel.close, panel.volume):
-    values.sum()
-parts = (study.walk_forward, study.stressed_walk_forward, study.risk, study.stressed_risk, study.perturbation, study.shard_stress("wf-1"))
-print("ready", flush=True)
-sys.stdin.readline()
-"""
-"""What a worker of s3 reads, from a warm cache: the whole panel, both walk-forwards, risk, perturbed parameters and a shard under stress."""
+
+import numpy as np
+
+
+def pytest_sessionfinish(session):
+    config = session.config
+    if not hasattr(config, "workerinput"):
+        return
+    from engines.study import open_study
+    from reports.run.session import sessions_of
+
+    opened = sessions_of(config)[0]
+    panel = open_study(opened.candidate, opened.cache).sealed
+    for field in dataclasses.fields(panel):
+        values = getattr(panel, field.name)
+        if isinstance(values, np.ndarray) and values.ndim == 2:
+            np.max(values)
+    folder = Path(os.environ["HELD"])
+    (folder / config.workerinput["workerid"]).touch()
+    while not (folder / "go").exists():
+        time.sleep(0.05)
+'''
 
 
 def measure(run: Run) -> Iterator[Row]:
@@ -70,8 +86,8 @@ def measure(run: Run) -> Iterator[Row]:
         ours_mb=peak_mb,
         long_table_mb=long_table_mb,
     )
-    _pss_mb(candidate, run.folder / "cache", 1)  # what is measured is computed and kept here
-    one, all_of_them = (_pss_mb(candidate, run.folder / "cache", count) for count in (1, N_WORKERS))
+    planted = planted_candidate(run.folder, run.size)
+    one, all_of_them = (_pss_mb(planted, run.folder, count) for count in (1, N_WORKERS))
     yield figure_row(
         WORKERS,
         run,
@@ -114,16 +130,20 @@ def _anonymous_bytes(pid: int) -> int:
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
 
 
-def _pss_mb(candidate: Path, cache: Path, count: int) -> float:
-    """MB of `count` workers that have all done the same work, each page divided among those that share it."""
-    workers = [_started(WORKING, candidate, cache) for _ in range(count)]
-    try:
-        trees = [
-            each
-            for worker in workers
-            for each in (psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True))
-        ]
-        return sum(each.memory_full_info().pss for each in trees) / MEGABYTE
-    finally:
-        for worker in workers:
-            worker.communicate("done\n")
+def _pss_mb(candidate: Path, folder: Path, count: int) -> float:
+    """MB of a run of s3 on a warm cache with `count` workers when each has run its gates, every page divided among the processes that share it."""
+    options = ("-n", str(count), "--candidate", str(candidate), "--workspace", str(folder))
+    gates("s3", *options)
+    (folder / "holder.py").write_text(HOLDER, encoding="utf-8")
+    held = folder / f"held-{count}"
+    held.mkdir()
+    with started_gates("s3", "-p", "holder", *options, PYTHONPATH=str(folder), HELD=str(held)) as controller:
+        while len(list(held.iterdir())) < count:
+            if controller.poll() is not None:
+                raise subprocess.CalledProcessError(controller.returncode, controller.args)
+            time.sleep(STEP_S)
+        tree = psutil.Process(controller.pid)
+        living = [each for each in (tree, *tree.children(recursive=True)) if each.status() != psutil.STATUS_ZOMBIE]
+        total = sum(each.memory_full_info().pss for each in living)
+        (held / "go").touch()
+    return total / MEGABYTE
