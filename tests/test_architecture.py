@@ -136,6 +136,7 @@ def test_workers_import_nothing_that_only_reading_a_file_needs() -> None:
 
 
 COMES_WITH = {
+    "execnet": "pytest-xdist",
     "packaging": "pytest",
     "pydantic-core": "pydantic",
     "xdist": "pytest-xdist",

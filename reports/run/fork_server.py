@@ -98,9 +98,9 @@ def _become_worker(streams: Iterable[int], cwd: str, environ: dict[str, str]) ->
         status = 0
     except SystemExit as ending:
         status = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
-    except BaseException:  # noqa: BLE001 - as the interpreter does with what nobody caught
-        sys.excepthook(*sys.exc_info())
     finally:
+        if sys.exc_info()[0] is not None:  # nobody caught it: say so, as the interpreter does
+            sys.excepthook(*sys.exc_info())
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,10 +12,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import execnet
 import psutil
 import pytest
 
-from reports.run.workers import asks_for_workers
+from reports.run.workers import ForkServer, asks_for_workers
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFTEST = """
@@ -136,6 +138,21 @@ def test_a_server_that_cannot_import_ends_the_run(tmp_path: Path) -> None:
     assert status not in (0, 5)
     assert "No module named 'no_such_module'" in output
     assert project.left_over() == []
+
+
+def test_a_worker_runs_the_line_it_is_given_and_says_what_nobody_caught() -> None:
+    spec = execnet.XSpec("popen")
+    server = ForkServer(("json",))
+    server.start_workers_of([spec])
+    said = []
+    for line in ("print('json' in sys.modules); raise SystemExit(4)", "raise KeyError('lost')"):
+        command = [*shlex.split(spec.python), "-u", "-c", "import sys;exec(eval(sys.stdin.readline()))"]
+        done = subprocess.run(
+            command, input=f"{'import sys; ' + line!r}\n", capture_output=True, text=True, check=False, timeout=30
+        )
+        said.append((done.stdout, done.stderr.splitlines()[-1:]))
+    server.close()
+    assert said == [("True\n", []), ("", ["KeyError: 'lost'"])]
 
 
 def test_a_module_that_starts_a_thread_is_not_forked(tmp_path: Path) -> None:
