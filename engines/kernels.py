@@ -1,4 +1,4 @@
-"""Compiled loops over a cross-section. Serial, float64, no fast arithmetic: each gives the bits of the plain numpy it stands for.
+"""Compiled loops over a panel. Serial, float64, no fast arithmetic: each gives the bits of the plain numpy it stands for.
 
 Importing this module loads their machine code, or compiles it once per machine (engines.compiled). Arrays are C-ordered; inputs may be read-only.
 """
@@ -198,6 +198,60 @@ def row_products(one: Floats, other: Floats, products: Floats) -> None:
         products[row] = even + odd
 
 
+def trailing_medians(values: Floats, n_rows: int, min_rows: int, medians: Floats) -> None:
+    """medians (T, N): of what is not NaN among the last n_rows values of each column; NaN where there are fewer than min_rows of them.
+
+    Each column keeps its window in order: the value that leaves is taken out of its place, the one that enters is put into its own.
+    """
+    n_columns = values.shape[1]
+    windows = np.empty((n_columns, n_rows))
+    counts = np.zeros(n_columns, np.int64)
+    for row in range(values.shape[0]):
+        for column in range(n_columns):
+            window, count = windows[column], counts[column]
+            if row >= n_rows and not np.isnan(values[row - n_rows, column]):
+                leaving = values[row - n_rows, column]
+                place = 0
+                while window[place] != leaving:
+                    place += 1
+                count -= 1
+                while place < count:
+                    window[place] = window[place + 1]
+                    place += 1
+            entering = values[row, column]
+            if not np.isnan(entering):
+                place = count
+                while place > 0 and window[place - 1] > entering:
+                    window[place] = window[place - 1]
+                    place -= 1
+                window[place] = entering
+                count += 1
+            counts[column] = count
+            enough = count >= max(1, min_rows)
+            medians[row, column] = 0.5 * (window[(count - 1) // 2] + window[count // 2]) if enough else np.nan
+
+
+def trailing_deviations(values: Floats, n_rows: int, deviations: Floats) -> None:
+    """deviations (T, N): standard deviation (ddof 1) of the last n_rows values of each column, oldest added first; NaN before there are so many."""
+    n_columns = values.shape[1]
+    mean, squares = np.empty(n_columns), np.empty(n_columns)
+    deviations[: n_rows - 1] = np.nan
+    for row in range(n_rows - 1, values.shape[0]):
+        mean[:] = 0.0
+        squares[:] = 0.0
+        for other in range(row - n_rows + 1, row + 1):
+            for column in range(n_columns):
+                mean[column] += values[other, column]
+        for column in range(n_columns):
+            mean[column] /= n_rows
+        for other in range(row - n_rows + 1, row + 1):
+            for column in range(n_columns):
+                distance = values[other, column] - mean[column]
+                squares[column] += distance * distance
+        for column in range(n_columns):
+            deviations[row, column] = np.sqrt(squares[column] / (n_rows - 1))
+
+
 with machine_code(kernel_folder()) as _kept:
     _order_keys = numba.njit(void(_row, _row_mask, int64, int64, _row_keys), cache=_kept)(_order_keys)
     _sort_keys = numba.njit(void(_row_keys, int64, int64, _row_keys, _places, _places), cache=_kept)(_sort_keys)
@@ -206,3 +260,5 @@ with machine_code(kernel_folder()) as _kept:
     pair_counts = numba.njit(void(_values, _values, _mask, _mask_out, _counts_out), cache=_kept)(pair_counts)
     unit_ranks = numba.njit(void(_values, _mask, _counts, _out, _row_out), cache=_kept)(unit_ranks)
     row_products = numba.njit(void(_values, _values, _row_out), cache=_kept)(row_products)
+    trailing_medians = numba.njit(void(_values, int64, int64, _out), cache=_kept)(trailing_medians)
+    trailing_deviations = numba.njit(void(_values, int64, _out), cache=_kept)(trailing_deviations)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.compiled import is_worth_compiling
+
 if TYPE_CHECKING:
     from engines.panel import Panel
 
 TRAILING_ROWS = 20
-_BLOCK_CELLS = 1 << 21  # cells of one sliding-window block, which bounds the memory of a wide panel
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,21 @@ def trailing_median_dollar_volume(panel: Panel, rows: int = TRAILING_ROWS, min_r
     Row t uses rows t - rows + 1 .. t; empty rows are left out of the median, and fewer than `min_rows` of them give NaN. The universe's
     filter takes min_rows = 1 ("up to 20 rows"), the ADV of the cost model min_rows = rows.
     """
-    dollars = panel.close * panel.volume
-    medians = np.empty_like(dollars)
-    for first, last in _row_blocks(panel.n_dates, panel.n_symbols, rows):
-        medians[first:last] = _windowed_median(_padded(dollars, first, last, rows), rows, min_rows)
-    return medians
+    return trailing_median(panel.close * panel.volume, rows, min_rows)
+
+
+def trailing_median(values: NDArray[np.float64], rows: int, min_rows: int) -> NDArray[np.float64]:
+    """Median of what is not NaN among the last `rows` values of each column, (T, N); NaN where there are fewer than `min_rows` (at least 1) of them.
+
+    A large panel goes through a compiled loop, a small one through numpy; both give the same bits.
+    """
+    if is_worth_compiling(values.size):
+        from engines import kernels
+
+        medians = np.empty(values.shape)
+        kernels.trailing_medians(np.ascontiguousarray(values), rows, min_rows, medians)
+        return medians
+    return _plain_median(values, rows, min_rows)
 
 
 def trailing_volatility(panel: Panel, rows: int = TRAILING_ROWS) -> NDArray[np.float64]:
@@ -60,12 +71,23 @@ def trailing_volatility(panel: Panel, rows: int = TRAILING_ROWS) -> NDArray[np.f
 def trailing_standard_deviation(values: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
     """Standard deviation (ddof 1) of the last `rows` values of each column, (T, N); NaN where any of them is NaN or does not exist.
 
-    Two passes (mean, then squared deviations), so that a far-off level costs no digits; row t depends on rows t - rows + 1 .. t alone.
+    Two passes (mean, then squared deviations), so that a far-off level costs no digits; row t depends on rows t - rows + 1 .. t alone. Compiled for a
+    large panel, with the same bits.
     """
     result = np.full(values.shape, np.nan)
-    n_complete = values.shape[0] - rows + 1
-    if n_complete < 1 or rows < 2:
+    if values.shape[0] < rows or rows < 2:
         return result
+    if is_worth_compiling(values.size):
+        from engines import kernels
+
+        kernels.trailing_deviations(np.ascontiguousarray(values), rows, result)
+        return result
+    return _plain_deviation(values, rows)
+
+
+def _plain_deviation(values: NDArray[np.float64], rows: int) -> NDArray[np.float64]:
+    result = np.full(values.shape, np.nan)
+    n_complete = values.shape[0] - rows + 1
     mean = np.zeros((n_complete, values.shape[1]))
     for lag in range(rows):
         mean += values[lag : lag + n_complete]
@@ -84,20 +106,9 @@ def measure_liquidity(panel: Panel) -> Liquidity:
     return Liquidity(adv_usd, trailing_volatility(panel))
 
 
-def _row_blocks(n_dates: int, n_symbols: int, rows: int) -> list[tuple[int, int]]:
-    step = max(1, _BLOCK_CELLS // max(1, n_symbols * rows))
-    return [(first, min(first + step, n_dates)) for first in range(0, n_dates, step)]
-
-
-def _padded(values: NDArray[np.float64], first: int, last: int, rows: int) -> NDArray[np.float64]:
-    """Rows first - rows + 1 .. last - 1, with NaN for those before the first date."""
-    missing = max(0, rows - 1 - first)
-    block = values[max(0, first - rows + 1) : last]
-    return np.vstack([np.full((missing, values.shape[1]), np.nan), block]) if missing else block
-
-
-def _windowed_median(block: NDArray[np.float64], rows: int, min_rows: int) -> NDArray[np.float64]:
-    windows = np.sort(np.lib.stride_tricks.sliding_window_view(block, rows, axis=0), axis=-1)
+def _plain_median(values: NDArray[np.float64], rows: int, min_rows: int) -> NDArray[np.float64]:
+    padded = np.vstack([np.full((rows - 1, values.shape[1]), np.nan), values])
+    windows = np.sort(np.lib.stride_tricks.sliding_window_view(padded, rows, axis=0), axis=-1)
     counts = rows - np.isnan(windows).sum(axis=-1)
     upper = np.take_along_axis(windows, (counts // 2)[..., None].clip(max=rows - 1), axis=-1)[..., 0]
     lower = np.take_along_axis(windows, ((counts - 1).clip(min=0) // 2)[..., None], axis=-1)[..., 0]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from engines import compiled, ic
+from engines import compiled, ic, liquidity
 from engines.rank_pass import compiled_rank_ics
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -70,6 +70,21 @@ def test_rank_ics_equal_spearman(n_names: int) -> None:
         else:
             expected = stats.spearmanr(signal[row, paired], label[row, paired]).statistic
             assert found[row] == pytest.approx(expected, abs=1e-12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    hnp.arrays(np.float64, hnp.array_shapes(min_dims=2, max_dims=2, max_side=30), elements=CELLS),
+    st.integers(2, 24),
+    st.integers(0, 24),
+)
+def test_trailing_figures_equal_the_plain_ones_bit_for_bit(values, rows: int, min_rows: int) -> None:
+    with pytest.MonkeyPatch.context() as patch, np.errstate(invalid="ignore", over="ignore"):
+        plain = liquidity.trailing_median(values, rows, min_rows), liquidity.trailing_standard_deviation(values, rows)
+        patch.setattr(compiled, "WORTH_CELLS", 0)
+        found = liquidity.trailing_median(values, rows, min_rows), liquidity.trailing_standard_deviation(values, rows)
+    np.testing.assert_array_equal(found[0], plain[0])
+    np.testing.assert_array_equal(found[1], plain[1])
 
 
 def test_read_only_and_transposed_input_needs_no_other_kernel() -> None:

@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from engines import liquidity
 from engines.liquidity import (
     close_returns,
     measure_liquidity,
@@ -22,13 +21,6 @@ def test_median_dollar_volume_equals_pandas(min_rows):
     panel = random_panel(1)
     expected = pd.DataFrame(panel.close * panel.volume).rolling(20, min_periods=min_rows).median()
     np.testing.assert_array_equal(trailing_median_dollar_volume(panel, min_rows=min_rows), expected)
-
-
-def test_blocks_of_rows_change_nothing(monkeypatch):
-    panel = random_panel(2)
-    whole = trailing_median_dollar_volume(panel)
-    monkeypatch.setattr(liquidity, "_BLOCK_CELLS", 1)
-    np.testing.assert_array_equal(trailing_median_dollar_volume(panel), whole)
 
 
 def test_volatility_equals_pandas_and_asks_for_every_return():
