@@ -21,6 +21,10 @@ _DATE: Final = re.compile(r"(\d{4})([-/]?)(\d{2})\2(\d{2})(?:$|[T ].*)", re.DOTA
 _NUMBER: Final = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _INFINITE: Final = r"^[+-]?(?i:inf|infinity)$"
 
+_FIRST_DAY: Final = np.datetime64(date.min)
+_LAST_DAY: Final = np.datetime64(date.max)
+"""A typed column can hold days that no calendar has; they are unreadable, as such text is."""
+
 BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 
 
@@ -77,7 +81,9 @@ def parse_dates(column: Any) -> Dates:
 
 def _from_days(column: Any) -> Dates:
     values = column.to_numpy(zero_copy_only=False).astype("datetime64[D]")
-    return Dates(values, np.isnat(values))
+    missing = np.isnat(values)
+    values[(values < _FIRST_DAY) | (values > _LAST_DAY)] = np.datetime64("NaT")
+    return Dates(values, missing)
 
 
 def _calendar_date(word: str | None) -> date | None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from engines import axes, reading
@@ -361,6 +363,22 @@ def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
     finally:
         if root:
             os.seteuid(0)
+
+
+def test_a_typed_day_that_no_calendar_has_is_unreadable_text(tmp_path: Path) -> None:
+    rows = pa.Table.from_pandas(prices(40), preserve_index=False)
+    days = rows.column("date").cast(pa.date32()).cast(pa.int32()).to_pylist()
+    for far in (-1_836_388_031, 2**31 - 1, -719_163, 2_932_897):  # the last two: one day before year 1, one after 9999
+        column = pa.array([far, *days[1:]], pa.int32()).cast(pa.date32())
+        pq.write_table(rows.set_column(rows.column_names.index("date"), "date", column), tmp_path / "prices.parquet")
+        panel, quality = load(tmp_path, path="prices.parquet")
+        assert quality.unparseable["date"] == 1
+        assert quality.missing["date"] == 0
+        assert str(panel.dates[0]) >= "2000"
+    column = pa.array([2**31 - 1] * len(days), pa.int32()).cast(pa.date32())
+    pq.write_table(rows.set_column(rows.column_names.index("date"), "date", column), tmp_path / "prices.parquet")
+    with pytest.raises(DataError, match="no row has both a readable date"):
+        load(tmp_path, path="prices.parquet")
 
 
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.999])

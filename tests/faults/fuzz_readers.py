@@ -136,6 +136,7 @@ def attempt(reader: Reader, data: bytes, folder: Path, tally: Tally, kept: Path 
     if problem:
         tally.fail(f"{tally.name}: {problem}: {data[:160]!r} ({len(data)} bytes)")
         if kept is not None:
+            kept.mkdir(parents=True, exist_ok=True)
             (kept / f"{tally.name.replace(' ', '_')}-{tally.inputs}").write_bytes(data)
 
 
