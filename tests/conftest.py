@@ -1,8 +1,12 @@
-"""Tests marked slow run when they are asked for by a marker expression: `scripts/test.sh -m slow`."""
+"""Tests marked slow run when they are asked for by a marker expression: `scripts/test.sh -m slow`. No test fails because the machine is busy."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -211,7 +211,7 @@ def test_more_capital_pays_more_impact_and_nothing_else():
     np.testing.assert_allclose(found.net_returns_at_aum(4.0), richer.net_returns(1.0), atol=1e-14)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), multiplier=st.floats(0, 5))
 def test_doubling_all_costs_never_raises_a_net_return(seed, multiplier):
     panel = random_panel(seed, n_dates=60, n_symbols=12)
@@ -219,7 +219,7 @@ def test_doubling_all_costs_never_raises_a_net_return(seed, multiplier):
     assert (found.net_returns(2 * multiplier) <= found.net_returns(multiplier)).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000))
 def test_renaming_the_symbols_changes_nothing_without_ties(seed):
     panel = random_panel(seed, n_dates=60, n_symbols=12)
@@ -234,7 +234,7 @@ def test_renaming_the_symbols_changes_nothing_without_ties(seed):
     np.testing.assert_allclose(again.cost, found.cost, atol=1e-13)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), stop=st.integers(30, 59))
 def test_cutting_the_future_changes_no_past_value(seed, stop):
     panel = random_panel(seed, n_dates=60, n_symbols=12)
@@ -244,7 +244,7 @@ def test_cutting_the_future_changes_no_past_value(seed, stop):
         np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[: part.n_days])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), power=st.integers(-8, 8))
 def test_scaling_prices_up_and_volumes_down_changes_nothing(seed, power):
     panel = random_panel(seed, n_dates=60, n_symbols=12)

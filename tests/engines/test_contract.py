@@ -62,7 +62,7 @@ def test_rows_without_a_key_are_no_duplicates_of_each_other() -> None:
     assert Rule(ROW, "unique_key") not in breaches(table_of(frame), AS_OF)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.sampled_from([-1.0, 0.0, 1.0, 5.0, float("nan"), float("inf"), -float("inf")]), min_size=4, max_size=40)
 )

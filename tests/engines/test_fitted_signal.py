@@ -114,7 +114,7 @@ def test_windows_are_shown_with_literal_dates(panel, tmp_path):
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_training_panel_is_what_a_file_of_these_rows_would_give(panel, data):
     start = data.draw(st.integers(0, panel.n_dates - 2))
     stop = data.draw(st.integers(start + 1, panel.n_dates))
@@ -161,7 +161,7 @@ def test_refits_stand_at_the_tests_and_before_them_at_the_same_spacing(tmp_path)
 
 
 @given(extra=st.integers(0, 60), tests=st.integers(0, 5), tail=st.integers(1, 30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_refits_tile_the_dates_and_always_end_a_gap_before_what_they_score(extra, tests, tail):
     candidate = make_candidate()
     first = TRAIN + GAP

@@ -64,7 +64,7 @@ def test_marks_carry_the_last_close_and_end_at_the_delisting_price():
     np.testing.assert_array_equal(marks.row[:, 0], [-1, 1, 1, 3, 3, 3])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), cut=st.integers(20, 60))
 def test_marks_are_those_of_a_plain_forward_fill(seed, cut):
     panel = random_panel(seed, n_dates=60, n_symbols=8)
@@ -93,7 +93,7 @@ def test_universe_return_uses_the_membership_of_the_close_before():
     np.testing.assert_allclose(universe_return(make_panel(close), mask), [np.nan, 0.1, 0.0])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), stop=st.integers(20, 59))
 def test_cutting_the_panel_removes_labels_but_changes_none(seed, stop):
     panel = random_panel(seed, n_dates=60, n_symbols=8)

@@ -136,7 +136,7 @@ def test_placebo_is_the_same_for_the_same_seed_and_undefined_without_pairs():
     assert np.isnan(placebo(signal, forward, mask, 11, seed=4).p_value)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000))
 def test_any_rising_transformation_leaves_the_ic_alone(seed):
     rng = np.random.default_rng(seed)

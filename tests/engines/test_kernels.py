@@ -39,7 +39,7 @@ def cross_sections(draw: st.DrawFn) -> tuple[np.ndarray, list[np.ndarray], np.nd
     return signal, [label, np.round(label)], mask
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(cross_sections(), st.integers(1, 6))
 def test_rank_ics_equal_the_plain_ones_bit_for_bit(panel, min_names: int) -> None:
     signal, labels, mask = panel
@@ -72,7 +72,7 @@ def test_rank_ics_equal_spearman(n_names: int) -> None:
             assert found[row] == pytest.approx(expected, abs=1e-12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     hnp.arrays(np.float64, hnp.array_shapes(min_dims=2, max_dims=2, max_side=30), elements=CELLS),
     st.integers(2, 24),

@@ -193,7 +193,7 @@ def files(draw: st.DrawFn) -> pd.DataFrame:
     )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(frame=files(), seed=st.integers(0, 9))
 def test_the_order_of_rows_and_columns_changes_nothing(tmp_path: Path, frame: pd.DataFrame, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -211,7 +211,7 @@ def test_the_order_of_rows_and_columns_changes_nothing(tmp_path: Path, frame: pd
     ]
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(frame=files(), names=st.permutations("ABCD"))
 def test_renaming_the_symbols_permutes_the_columns(tmp_path: Path, frame: pd.DataFrame, names: list[str]) -> None:
     renamed = frame.assign(symbol=frame["symbol"].map(dict(zip("ABCD", names, strict=True))))

@@ -68,7 +68,7 @@ def test_nobody_to_hold_is_an_empty_book():
     assert not weights([1, 2, 3], long_fraction=0.2, short_fraction=0.2).any()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10_000),
     n=st.integers(1, 40),

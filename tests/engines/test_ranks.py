@@ -11,7 +11,7 @@ from scipy import stats
 from engines.ranks import average_ranks, centred_ranks, row_order, unit_ranks
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     arrays(
         np.float64,

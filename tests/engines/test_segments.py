@@ -33,7 +33,7 @@ def test_trend_regimes_equal_pandas():
     np.testing.assert_array_equal(found["trend up"][known], (growth > 0)[known])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(stop=st.integers(1, MARKET.size), seed=st.integers(0, 1000))
 def test_a_regime_does_not_change_with_later_data(stop, seed):
     other = MARKET.copy()

@@ -23,7 +23,7 @@ from engines.statistics import (
     student_t_of_mean,
 )
 
-examples = settings(max_examples=40, deadline=None)
+examples = settings(max_examples=40)
 RNG = np.random.default_rng(11)
 SERIES = np.convolve(RNG.normal(0.1, 1.0, 320), np.ones(21) / 21, mode="valid")
 

@@ -31,7 +31,7 @@ from engines.statistics import (
     walk_forward_splits,
 )
 
-examples = settings(max_examples=40, deadline=None)
+examples = settings(max_examples=40)
 MIXED = [0.01, 0.1, -0.04, 0.02, 0.03, 0.02, 0.01, -0.1]
 BACON = [0.003, 0.026, 0.011, -0.01, 0.015, 0.025, 0.016, 0.067, -0.014, 0.04, -0.005, 0.081]
 BACON += [0.04, -0.037, -0.061, 0.017, -0.049, -0.022, 0.07, 0.058, -0.065, 0.024, -0.005, -0.009]

@@ -29,7 +29,7 @@ from engines.statistics import (
     white_reality_check_pvalue,
 )
 
-examples = settings(max_examples=25, deadline=None)
+examples = settings(max_examples=25)
 PROCEDURES = (
     (benjamini_hochberg, "fdr_bh"),
     (benjamini_yekutieli, "fdr_by"),

@@ -33,7 +33,7 @@ from engines.statistics import (
     trial_sharpe_std,
 )
 
-examples = settings(max_examples=40, deadline=None)
+examples = settings(max_examples=40)
 NORMAL = np.random.default_rng(7).normal(0.001, 0.01, 500)
 HEDGE_FUND = {"sharpe": 0.036 / 0.079, "skew": -2.448, "kurtosis": 10.164}
 

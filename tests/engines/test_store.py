@@ -69,7 +69,7 @@ def test_arrays_are_read_only_and_memory_mapped(tmp_path: Path) -> None:
         arrays["close"][0, 0] = 9
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     hnp.arrays(
         st.sampled_from([np.float64, np.int16, np.bool_, np.dtype("M8[D]"), np.dtype("U3")]),

@@ -49,7 +49,7 @@ def built(path: Path, batch_rows: int) -> tuple[dict[str, np.ndarray[Any, Any]],
         )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(frame=dirty_files(), batch_rows=st.integers(1, 7))
 def test_batches_change_nothing(tmp_path: Path, frame: pd.DataFrame, batch_rows: int) -> None:
     path = tmp_path / "prices.parquet"

@@ -73,7 +73,7 @@ def test_stricter_keeps_the_higher_minimum():
     assert (spec.min_price, spec.min_dollar_volume, spec.min_names) == (10.0, 5e6, 50)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), stop=st.integers(1, 59))
 def test_the_universe_of_a_date_does_not_depend_on_later_data(seed, stop):
     panel = random_panel(seed, n_dates=60, n_symbols=8)
@@ -82,7 +82,7 @@ def test_the_universe_of_a_date_does_not_depend_on_later_data(seed, stop):
     np.testing.assert_array_equal(part.broken, whole.broken[:stop])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000), price=st.floats(0, 100), dollars=st.floats(0, 1e7))
 def test_a_stricter_universe_holds_nobody_new(seed, price, dollars):
     panel = random_panel(seed, n_dates=40, n_symbols=8)

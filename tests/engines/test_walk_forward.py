@@ -53,7 +53,7 @@ def test_too_short_a_file_is_told_how_many_dates_are_missing(n_dates, missing):
     assert len(plan_windows(10, n_dates + missing, spec())) == 2
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     first=st.integers(0, 50),
     n_dates=st.integers(50, 600),

@@ -270,7 +270,7 @@ def test_a_forged_attestation_is_found(workspace: Workspace, keys: dict[str, Pat
 
 
 @given(place=st.integers(0, 10**6), bit=st.integers(0, 7))
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_bit_of_the_file_matters(workspace: Workspace, original: Workspace, place: int, bit: int) -> None:
     data = bytearray(attested(original).read_bytes())
     data[place % len(data)] ^= 1 << bit

@@ -101,7 +101,7 @@ def test_hostile_text_is_text(html):
     assert all(re.match(r"#[a-z-]+$|data:,$", address) for address in page.addresses)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.text(max_size=60))
 def test_no_text_becomes_markup(text):
     page = Page(page_of(sample_report("INCOMPLETE", text, text), "r.json", [text]))
@@ -172,7 +172,7 @@ def test_a_damaged_report_is_a_page_that_says_so(change, said):
     assert "stagegate verify" in page.text
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(max_size=5),
