@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.candidate import NUMERIC_COLUMNS
@@ -193,7 +193,7 @@ def files(draw: st.DrawFn) -> pd.DataFrame:
     )
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12)
 @given(frame=files(), seed=st.integers(0, 9))
 def test_the_order_of_rows_and_columns_changes_nothing(tmp_path: Path, frame: pd.DataFrame, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -211,7 +211,7 @@ def test_the_order_of_rows_and_columns_changes_nothing(tmp_path: Path, frame: pd
     ]
 
 
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8)
 @given(frame=files(), names=st.permutations("ABCD"))
 def test_renaming_the_symbols_permutes_the_columns(tmp_path: Path, frame: pd.DataFrame, names: list[str]) -> None:
     renamed = frame.assign(symbol=frame["symbol"].map(dict(zip("ABCD", names, strict=True))))

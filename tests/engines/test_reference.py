@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.errors import DataError
@@ -155,7 +155,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 @given(EVENTS)
 def test_the_join_agrees_with_a_plain_loop(tmp_path: Path, events: list[tuple[int, str, float]]) -> None:
     table = pd.DataFrame(
@@ -172,7 +172,7 @@ def test_the_join_agrees_with_a_plain_loop(tmp_path: Path, events: list[tuple[in
             np.testing.assert_equal(panel.market_cap[place, column], expected)
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10)
 @given(EVENTS, st.integers(1, 14))
 def test_what_comes_later_changes_nothing_before(
     tmp_path: Path, events: list[tuple[int, str, float]], stop: int

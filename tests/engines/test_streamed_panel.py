@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines import panel_build, reading
@@ -49,7 +49,7 @@ def built(path: Path, batch_rows: int) -> tuple[dict[str, np.ndarray[Any, Any]],
         )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(frame=dirty_files(), batch_rows=st.integers(1, 7))
 def test_batches_change_nothing(tmp_path: Path, frame: pd.DataFrame, batch_rows: int) -> None:
     path = tmp_path / "prices.parquet"

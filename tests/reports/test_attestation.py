@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engines.digest import canonical_json, sha256_bytes, sha256_file
@@ -270,7 +270,7 @@ def test_a_forged_attestation_is_found(workspace: Workspace, keys: dict[str, Pat
 
 
 @given(place=st.integers(0, 10**6), bit=st.integers(0, 7))
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100)
 def test_every_bit_of_the_file_matters(workspace: Workspace, original: Workspace, place: int, bit: int) -> None:
     data = bytearray(attested(original).read_bytes())
     data[place % len(data)] ^= 1 << bit
