@@ -89,8 +89,9 @@ class EmptySuite:
 
     @classmethod
     def like(cls, folder: Path, stage: str, *options: str) -> EmptySuite:
-        """Run the stage once to learn what it imports and how many cells it has, and lay out the suite in `folder`."""
+        """Run the stage on a warm cache to learn what it imports and how many cells it has, and lay out the suite in `folder`."""
         folder.mkdir()
+        gates(stage, *options)  # what only a cold cache has it import is not the suite's to import
         (folder / "recorder.py").write_text(RECORDER, encoding="utf-8")
         modules = folder / "modules.txt"
         ended = gates(stage, "-p", "recorder", *options, PYTHONPATH=str(folder), IMPORTED_MODULES=str(modules))
