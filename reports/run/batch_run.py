@@ -30,6 +30,7 @@ from reports.run.batch_summary import summary_text
 from reports.run.child import ChildRun
 from reports.run.entry import Entry, check_entry, last_unpassed
 from reports.run.ground import Ground, surveyed
+from reports.run.remeasure import Remeasurement, standing_by
 from reports.run.request import RunRequest
 from reports.run.session import GateSession
 from reports.run.share import acquitted, denied, divide_report, divide_stream, names_of
@@ -37,12 +38,13 @@ from reports.run.supervisor import (
     REFUSED,
     Run,
     after_the_run,
+    begin_measuring,
     broken_text,
     closing_lines,
     conclude,
+    environment_of,
     gates_in_child,
     identity,
-    measuring,
     open_run,
     opening_text,
     session_of,
@@ -71,21 +73,22 @@ def supervise_batch(request: RunRequest, terminal: TextIO) -> int:
     """Carry every candidate of a batch from entry to FINISHED; returns the worst of their exit statuses, or 4 when the batch is refused."""
     registry = Registry(request.workspace)
     moment = utc_now()
-    try:
-        with surveyed(request, registry) as ground:
-            going, left_out = going_on(requests_of(request), ground)
-            entries = check_all(going, ground, moment)
-        if any(entry.official for entry in entries):
-            attestation.demand_usable_key(registry.workspace)
-    except StageGateError as refusal:
-        show_refusal(terminal, request, refusal)
-        return REFUSED
-    say(terminal, [f"LEFT OUT {tag}: {why}" for tag, why in left_out.items()])
-    run_ids = [f"{stamp(moment)}-{secrets.token_hex(4)}" for _ in entries]
-    with ExitStack() as alive:
+    with ExitStack() as stack:
+        measurement = stack.enter_context(standing_by(environment_of(request), request.repository))
+        try:
+            with surveyed(request, registry) as ground:
+                going, left_out = going_on(requests_of(request), ground)
+                entries = check_all(going, ground, moment)
+            if any(entry.official for entry in entries):
+                attestation.demand_usable_key(registry.workspace)
+        except StageGateError as refusal:
+            show_refusal(terminal, request, refusal)
+            return REFUSED
+        say(terminal, [f"LEFT OUT {tag}: {why}" for tag, why in left_out.items()])
+        run_ids = [f"{stamp(moment)}-{secrets.token_hex(4)}" for _ in entries]
         for run_id in run_ids:
-            alive.enter_context(registry.run_lock(run_id))
-        return recorded(entries, run_ids, registry, moment, terminal)
+            stack.enter_context(registry.run_lock(run_id))
+        return recorded(entries, run_ids, registry, moment, measurement, terminal)
 
 
 def going_on(requests: Sequence[RunRequest], ground: Ground) -> tuple[list[RunRequest], dict[str, str]]:
@@ -125,7 +128,12 @@ def check_all(requests: Sequence[RunRequest], ground: Ground, moment: datetime) 
 
 
 def recorded(
-    entries: Sequence[Entry], run_ids: Sequence[str], registry: Registry, moment: datetime, terminal: TextIO
+    entries: Sequence[Entry],
+    run_ids: Sequence[str],
+    registry: Registry,
+    moment: datetime,
+    measurement: Remeasurement,
+    terminal: TextIO,
 ) -> int:
     """Claim each tag's stage with a STARTED row and carry all to FINISHED; returns the worst exit status."""
     started: list[Row] = []
@@ -142,7 +150,7 @@ def recorded(
     try:
         runs = [open_run(*each) for each in zip(entries, run_ids, [moment] * len(entries), started, strict=True)]
         say(terminal, [opening_text(run) for run in runs])
-        concluded = carry_all(runs, registry, terminal)
+        concluded = carry_all(runs, registry, measurement, terminal)
     except (OSError, StageGateError) as error:
         say(terminal, [broken_text(entries[0].request.stage, started[0], error)])
         return EXIT_STATUS["INCOMPLETE"]
@@ -150,20 +158,20 @@ def recorded(
     return max(EXIT_STATUS[each.verdict.name] for each in concluded)
 
 
-def carry_all(runs: Sequence[Run], registry: Registry, terminal: TextIO) -> list[Concluded]:
+def carry_all(runs: Sequence[Run], registry: Registry, measurement: Remeasurement, terminal: TextIO) -> list[Concluded]:
     """Run everybody's gates in one child and, apart from them, the measurements; then conclude one by one."""
     batch_id = f"batch-{runs[0].run_id}"
     request = runs[0].entry.request
     folder = runs[0].entry.places.workspace.root / "runs" / "batches" / batch_id
     make_directory(folder)
-    environment = write_run_file(runs, batch_id, folder)
-    with measuring(runs, environment, terminal) as measurement:
-        child = gates_in_child(runs, environment, terminal, folder)
-        ends = divide(runs, folder, batch_id, child)
-        code = inspect_code(request.repository)
-        lies = denied((folder / STREAM).read_bytes(), child.exit_status) if (folder / STREAM).is_file() else ()
-        changed = [(*lies, *after_the_run(run, child, code)) for run in runs]
-        measured = measurement.results()
+    run_file = write_run_file(runs, batch_id, folder)
+    begin_measuring(runs, run_file, measurement, terminal)
+    child = gates_in_child(runs, run_file, terminal, folder)
+    ends = divide(runs, folder, batch_id, child)
+    code = inspect_code(request.repository)
+    lies = denied((folder / STREAM).read_bytes(), child.exit_status) if (folder / STREAM).is_file() else ()
+    changed = [(*lies, *after_the_run(run, child, code)) for run in runs]
+    measured = measurement.results()
     concluded = []
     for run, end, changes, result in zip(runs, ends, changed, measured, strict=True):
         verdict, finished = conclude(run, end, changes, result, registry)

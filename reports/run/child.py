@@ -68,8 +68,8 @@ class Screen(Protocol):
     def flush(self) -> object: ...
 
 
-def child_environment(environ: Mapping[str, str], run_file: Path, threads_per_worker: int) -> dict[str, str]:
-    """The whole environment of the child; nothing else is inherited."""
+def clean_environment(environ: Mapping[str, str], threads_per_worker: int) -> dict[str, str]:
+    """The whole environment of every process of a recorded run; nothing else is inherited."""
     clean = {name: environ[name] for name in PASSED_ON if name in environ}
     clean |= {name: str(threads_per_worker) for name in THREAD_VARIABLES}
     return clean | {
@@ -78,8 +78,12 @@ def child_environment(environ: Mapping[str, str], run_file: Path, threads_per_wo
         "PYTHONNOUSERSITE": "1",
         "PYTHONUNBUFFERED": "1",
         "TZ": "UTC",
-        RUN_VARIABLE: str(run_file),
     }
+
+
+def child_environment(environ: Mapping[str, str], run_file: Path, threads_per_worker: int) -> dict[str, str]:
+    """The clean environment, and in it what to run on."""
+    return clean_environment(environ, threads_per_worker) | {RUN_VARIABLE: str(run_file)}
 
 
 def one_thread_a_process(environ: MutableMapping[str, str]) -> None:

@@ -1,16 +1,18 @@
 """Measure a run's candidate a second time, apart from its gates: what a stage leaves behind, and the figures that follow from it.
 
-    python -m reports.run.remeasure FREEZE_SHA256 ..    prints, as JSON, for each session of the run file that STAGEGATE_RUN names,
-                                                        {"files": .., "exhibits": .., "figures": ..}, or a text that says why it cannot be measured
+    python -m reports.run.remeasure     reads one line of JSON, {"run_file": .., "freezes": [sha256, ..]}, and prints, as JSON, for each session of
+                                        that file {"files": .., "exhibits": .., "figures": ..}, or a text that says why it cannot be measured
 
-The supervisor starts this beside the gates, as a process that shares nothing with them but the frozen files: it reads the data itself, into a cache of
-its own that nobody has written to before, and its answer goes to the supervisor alone. What the gates' processes, their cache or a hook among them make
-of a number therefore cannot reach the returns that a pack stores, and evidence that was not measured on these returns contradicts them. A fork of it works
-on the same cache from the other end, because a person waits for this measurement when the gates have long come back.
+The supervisor starts this before it checks entry, so that it has imported what it needs when the gates start, and it is a process that shares nothing with
+them but the frozen files: it reads the data itself, into a cache of its own that nobody has written to before, and its answer goes to the supervisor
+alone. What the gates' processes, their cache or a hook among them make of a number therefore cannot reach the returns that a pack stores, and evidence
+that was not measured on these returns contradicts them. A fork of it works on the same cache from the other end, because a person waits for this
+measurement when the gates have long come back.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import os
@@ -30,9 +32,12 @@ from reports.pack import audit
 from reports.pack.artifacts import StageInputs, stage_artifacts
 from reports.record.durable import write_new
 from reports.record.errors import RecordError
+from reports.run.child import RUN_VARIABLE
 from reports.run.rederive import measure
 from reports.run.session import GateSession, sessions_named_by
 
+ONLY_A_COLD_CACHE_NEEDS: Final = ("engines.panel_build", "pandas", "pandera.pandas", "pyarrow.parquet", "scipy.special")
+"""Imported while there is nothing else to do; everywhere else by who needs it."""
 WALKED_STAGES: Final = ("s2", "s3")
 """Stages that leave the series of a walk-forward behind."""
 
@@ -47,11 +52,19 @@ class Remeasured:
 
 
 class Remeasurement:
-    """A measurement under way in a process of its own."""
+    """A measurement in a process of its own, which waits to be told what to measure."""
 
-    def __init__(self, process: subprocess.Popen[bytes], runs: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
-        self._runs = runs
+        self._runs = 0
+
+    def begin(self, run_file: Path, freezes: Sequence[str]) -> None:
+        """Have it measure the runs of the run file, whose freezes had these sha256 when entry was checked."""
+        self._runs = len(freezes)
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it has ended: its results say so
+            self._process.stdin.write(f"{json.dumps({'run_file': str(run_file), 'freezes': list(freezes)})}\n".encode())
+            self._process.stdin.flush()
 
     def results(self) -> list[Remeasured | RecordError]:
         """Wait for it: what was measured of each run, an error where that could not be done; everywhere, when the process did not come back."""
@@ -83,19 +96,18 @@ def _immeasurable(why: str) -> RecordError:
 
 
 @contextmanager
-def remeasuring(frozen: Sequence[str], environment: Mapping[str, str], repository: Path) -> Iterator[Remeasurement]:
-    """Start the measurement of the runs with these freezes now, to be asked for its results later; it ends with the block at the latest."""
-    command = [sys.executable, "-m", "reports.run.remeasure", *frozen]
+def standing_by(environment: Mapping[str, str], repository: Path) -> Iterator[Remeasurement]:
+    """Start the process now, to be told later what to measure, and later still to be asked for its results; it ends with the block at the latest."""
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-m", "reports.run.remeasure"],
         cwd=repository,
         env=dict(environment),
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    measurement = Remeasurement(process, len(frozen))
+    measurement = Remeasurement(process)
     try:
         yield measurement
     finally:
@@ -160,10 +172,16 @@ def _answer(session: GateSession, freeze_sha256: str, folder: Path) -> dict[str,
 
 
 def main() -> int:
-    """Measure the sessions of the run file; one that cannot be measured leaves the others measured."""
-    sessions = sessions_named_by(os.environ)
+    """Measure what the supervisor asks for, if it does; a session that cannot be measured leaves the others measured."""
+    for name in ONLY_A_COLD_CACHE_NEEDS:
+        importlib.import_module(name)
+    asked = sys.stdin.readline()
+    if not asked:
+        return 0
+    words = json.loads(asked)
+    sessions = sessions_named_by({RUN_VARIABLE: words["run_file"]})
     with TemporaryDirectory(prefix="stagegate-remeasure-") as folder:
-        answers = [_answer(*each, Path(folder)) for each in zip(sessions, sys.argv[1:], strict=True)]
+        answers = [_answer(*each, Path(folder)) for each in zip(sessions, words["freezes"], strict=True)]
     json.dump(answers, sys.stdout)
     return 0
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -32,14 +31,14 @@ from reports.record.durable import load_json, publish_directory, replace, write_
 from reports.record.errors import RecordError
 from reports.record.registry import Registry, Row
 from reports.record.workspace import STAGES, next_stage
-from reports.run.child import ChildRun, child_command, child_environment, run_child
+from reports.run.child import ChildRun, child_command, child_environment, clean_environment, run_child
 from reports.run.entry import Entry, check_entry
 from reports.run.ground import surveyed
 from reports.run.kernels import prepare_kernels
 from reports.run.live import watched
 from reports.run.progress import NOTES_VARIABLE, Progress
 from reports.run.rederive import contradictions
-from reports.run.remeasure import Remeasured, Remeasurement, remeasuring
+from reports.run.remeasure import Remeasured, Remeasurement, standing_by
 from reports.run.request import RunRequest
 from reports.run.session import GateSession, judged_cells, run_file_bytes
 from reports.run.terminal import Canvas, failure_lines, refusal_lines, say, table_lines
@@ -69,19 +68,22 @@ def supervise(request: RunRequest, terminal: TextIO) -> int:
     registry = Registry(request.workspace)
     moment = utc_now()
     run_id = f"{stamp(moment)}-{secrets.token_hex(4)}"
-    try:
-        with surveyed(request, registry) as ground:
-            entry = check_entry(request, ground, moment)
-        if entry.official:
-            attestation.demand_usable_key(registry.workspace)
-    except StageGateError as refusal:
-        show_refusal(terminal, request, refusal)
-        return REFUSED
-    with registry.run_lock(run_id):
-        return recorded(entry, registry, run_id, moment, terminal)
+    with standing_by(environment_of(request), request.repository) as measurement:
+        try:
+            with surveyed(request, registry) as ground:
+                entry = check_entry(request, ground, moment)
+            if entry.official:
+                attestation.demand_usable_key(registry.workspace)
+        except StageGateError as refusal:
+            show_refusal(terminal, request, refusal)
+            return REFUSED
+        with registry.run_lock(run_id):
+            return recorded(entry, registry, run_id, moment, measurement, terminal)
 
 
-def recorded(entry: Entry, registry: Registry, run_id: str, moment: datetime, terminal: TextIO) -> int:
+def recorded(
+    entry: Entry, registry: Registry, run_id: str, moment: datetime, measurement: Remeasurement, terminal: TextIO
+) -> int:
     """Claim the tag's stage with a STARTED row and carry the run to FINISHED; returns the exit status."""
     try:
         started_row = registry.claim({**identity(entry, run_id), "utc": iso(moment)})
@@ -91,7 +93,7 @@ def recorded(entry: Entry, registry: Registry, run_id: str, moment: datetime, te
     try:
         run = open_run(entry, run_id, moment, started_row)
         say(terminal, [opening_text(run)])
-        verdict, finished = carry(run, registry, terminal)
+        verdict, finished = carry(run, registry, measurement, terminal)
     except (OSError, StageGateError) as error:
         say(terminal, [broken_text(entry.request.stage, started_row, error)])
         return EXIT_STATUS["INCOMPLETE"]
@@ -150,23 +152,20 @@ def claim_pack(gate_results: Path, stage_name: str, moment: datetime) -> tuple[P
     )
 
 
-def carry(run: Run, registry: Registry, terminal: TextIO) -> tuple[Verdict, Row]:
+def carry(run: Run, registry: Registry, measurement: Remeasurement, terminal: TextIO) -> tuple[Verdict, Row]:
     """Run the gates and, apart from them, the measurement; judge, write the pack and then the FINISHED row."""
-    environment = write_run_file([run], run.run_id, run.partial)
-    with measuring([run], environment, terminal) as measurement:
-        child = gates_in_child([run], environment, terminal, run.partial)
-        changed = after_the_run(run, child, inspect_code(run.entry.request.repository))
-        (measured,) = measurement.results()
+    run_file = write_run_file([run], run.run_id, run.partial)
+    begin_measuring([run], run_file, measurement, terminal)
+    child = gates_in_child([run], run_file, terminal, run.partial)
+    changed = after_the_run(run, child, inspect_code(run.entry.request.repository))
+    (measured,) = measurement.results()
     return conclude(run, child, changed, measured, registry)
 
 
-@contextmanager
-def measuring(runs: Sequence[Run], environment: Mapping[str, str], terminal: TextIO) -> Iterator[Remeasurement]:
-    """The measurement of these runs apart from their gates, begun now."""
+def begin_measuring(runs: Sequence[Run], run_file: Path, measurement: Remeasurement, terminal: TextIO) -> None:
+    """Begin the measurement of these runs apart from their gates."""
     prepare_kernels([run.entry.candidate.data_path for run in runs], terminal)
-    frozen = [run.entry.freeze.sha256 for run in runs]
-    with remeasuring(frozen, environment, runs[0].entry.request.repository) as measurement:
-        yield measurement
+    measurement.begin(run_file, [run.entry.freeze.sha256 for run in runs])
 
 
 def conclude(
@@ -200,12 +199,16 @@ def write_page(run: Run, report: bytes) -> None:
     write_new(run.partial / f"{stem}.html", page_of(load_json(report, f"{stem}.json"), f"{stem}.json").encode())
 
 
-def write_run_file(runs: Sequence[Run], name: str, folder: Path) -> dict[str, str]:
-    """Write what tells every process of the runs what to run on; returns the environment that names it."""
-    request, workspace = runs[0].entry.request, runs[0].entry.places.workspace
-    run_file = workspace.manifests / f"{name}.json"
+def write_run_file(runs: Sequence[Run], name: str, folder: Path) -> Path:
+    """Write what tells every process of the runs what to run on."""
+    run_file = runs[0].entry.places.workspace.manifests / f"{name}.json"
     write_new(run_file, run_file_bytes([session_of(run, folder) for run in runs]))
-    return child_environment(os.environ, run_file, threads_per_worker(request))
+    return run_file
+
+
+def environment_of(request: RunRequest) -> dict[str, str]:
+    """The whole environment of a process that is started before it is known what to run on."""
+    return clean_environment(os.environ, threads_per_worker(request))
 
 
 def session_of(run: Run, folder: Path) -> GateSession:
@@ -225,9 +228,10 @@ def session_of(run: Run, folder: Path) -> GateSession:
     )
 
 
-def gates_in_child(runs: Sequence[Run], environment: Mapping[str, str], terminal: TextIO, folder: Path) -> ChildRun:
+def gates_in_child(runs: Sequence[Run], run_file: Path, terminal: TextIO, folder: Path) -> ChildRun:
     """Start the gates in the clean child and wait; how it ended. What it leaves lies in `folder`: of the pack, or of the batch."""
     run, request = runs[0], runs[0].entry.request
+    environment = child_environment(os.environ, run_file, threads_per_worker(request))
     command = child_command(
         request.repository, run.stage, request.processes, request.presentation, folder / "pytest_report.json"
     )

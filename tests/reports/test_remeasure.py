@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -22,7 +23,11 @@ FORKING = """if True:
 
 def started(script: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
 
 
@@ -31,7 +36,7 @@ def test_what_it_has_forked_ends_with_it() -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == b"forked\n"
     (fork,) = psutil.Process(process.pid).children()
-    Remeasurement(process, runs=1).end()
+    Remeasurement(process).end()
     assert process.returncode is not None
     fork.wait(timeout=30)
 
@@ -40,6 +45,8 @@ def test_what_it_has_forked_ends_with_it() -> None:
     "script", ["raise SystemExit('no such file')", "import os; os.kill(os.getpid(), 9)", "print([])"]
 )
 def test_what_does_not_answer_for_each_run_measured_none(script: str) -> None:
-    results = Remeasurement(started(script), runs=2).results()
+    measurement = Remeasurement(started(script))
+    measurement.begin(Path("run.json"), ["0" * 64, "1" * 64])
+    results = measurement.results()
     assert len(results) == 2
     assert all(isinstance(result, RecordError) for result in results)
