@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -86,7 +87,10 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     except StageGateError as refusal:
         say(sys.stderr, refusal_lines(Canvas.of(sys.stderr), "run", refusal))
         return REFUSED
-    return (supervise if request.pattern is None else supervise_batch)(request, sys.stdout)
+    try:
+        return (supervise if request.pattern is None else supervise_batch)(request, sys.stdout)
+    finally:
+        gc.freeze()  # a person waits while the interpreter ends: it need not look through all that was imported
 
 
 def _monitor(config: pytest.Config) -> int:
@@ -130,9 +134,10 @@ def pytest_xdist_setupnodes(specs: list[execnet.XSpec]) -> None:
 
 
 def pytest_unconfigure() -> None:
-    """The workers have ended, or end now."""
+    """The workers have ended, or end now; the interpreter need not look through all that was imported before it ends."""
     if fork_server is not None:
         fork_server.close()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ matter, the user's signal file and the engines' own source. Eight processes thus
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from engines.walk_forward import VariantRun
 if TYPE_CHECKING:
     from engines.candidate import Candidate, PortfolioSpec, UniverseSpec, Variant
     from engines.panel import Panel
-    from engines.store import ArrayStore
+    from engines.store import ArrayStore, Build, Entry
 
 Parts = tuple[Mapping[str, NDArray[Any]], Mapping[str, Any]]
 
@@ -51,6 +51,7 @@ class Measurements:
     store: ArrayStore
     code_sha256: str
     refits: tuple[Refit, ...] = ()  # of a fitted signal; none for another
+    _opened: dict[str, Entry] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def universe(self, spec: UniverseSpec) -> Universe:
         """The point-in-time universe under these filters, with its audit."""
@@ -59,7 +60,7 @@ class Measurements:
             universe = build_universe(self.panel, spec)
             return {"mask": universe.mask, "broken": universe.broken}, {"active": list(universe.active)}
 
-        arrays, meta = self.store.get_or_build("universe", self._key(universe=spec.model_dump(mode="json")), build)
+        arrays, meta = self._part("universe", self._key(universe=spec.model_dump(mode="json")), build)
         return Universe(arrays["mask"], arrays["broken"], tuple(meta["active"]))
 
     def liquidity(self) -> Liquidity:
@@ -69,7 +70,7 @@ class Measurements:
             measured = measure_liquidity(self.panel)
             return {"adv_usd": measured.adv_usd, "daily_volatility": measured.daily_volatility}, {}
 
-        arrays, _ = self.store.get_or_build("liquidity", self._key(), build)
+        arrays, _ = self._part("liquidity", self._key(), build)
         return Liquidity(arrays["adv_usd"], arrays["daily_volatility"])
 
     def states(self, variant: Variant) -> tuple[tuple[Refit, State], ...]:
@@ -80,7 +81,7 @@ class Measurements:
         def build() -> Parts:
             return fit_state(self.panel, self.candidate, variant, refit), {}
 
-        return self.store.get_or_build("state", {**self._variant_key(variant), "train": list(refit.train)}, build)[0]
+        return self._part("state", {**self._variant_key(variant), "train": list(refit.train)}, build)[0]
 
     def signal(self, universe: UniverseSpec, variant: Variant) -> NDArray[np.float64]:
         """The variant's signal, treated within the universe."""
@@ -89,7 +90,7 @@ class Measurements:
             mask = self.universe(universe).mask
             return {"signal": score(self.panel, self.candidate, variant, mask, self.states(variant))}, {}
 
-        arrays, _ = self.store.get_or_build("signal", self._signal_key(universe, variant), build)
+        arrays, _ = self._part("signal", self._signal_key(universe, variant), build)
         return arrays["signal"]
 
     def forward(self, portfolio: PortfolioSpec) -> NDArray[np.float64]:
@@ -103,7 +104,7 @@ class Measurements:
         benchmark = self.panel.benchmark_close
         if benchmark is None:
             key = self._key(universe=universe.model_dump(mode="json"))
-            return self.store.get_or_build("market", key, lambda: self._universe_return(universe))[0]["returns"]
+            return self._part("market", key, lambda: self._universe_return(universe))[0]["returns"]
         returns = np.full(self.panel.n_dates, np.nan)
         returns[1:] = benchmark[1:] / benchmark[:-1] - 1.0
         return returns
@@ -128,7 +129,7 @@ class Measurements:
             return backtest.to_arrays(), {}
 
         key = {**self._scenario_key(scenario, variant), "first_rebalance": first_rebalance}
-        return Backtest.from_arrays(self.store.get_or_build("backtest", key, build)[0])
+        return Backtest.from_arrays(self._part("backtest", key, build)[0])
 
     def ics(self, scenario: Scenario, variant: Variant) -> NDArray[np.float64]:
         """Daily rank IC against the gross label, then against the net label of each declared multiplier, (1 + K, T)."""
@@ -149,12 +150,19 @@ class Measurements:
             return {"ics": found}, {}
 
         key = {**self._scenario_key(scenario, variant), "multipliers": list(multipliers)}
-        return self.store.get_or_build("ic", key, build)[0]["ics"]
+        return self._part("ic", key, build)[0]["ics"]
 
     def run(self, scenario: Scenario, variant: Variant, first_rebalance: int) -> VariantRun:
         """The variant's book and ICs: what the walk-forward chooses from."""
         ics = self.ics(scenario, variant)
         return VariantRun(variant.label, self.backtest(scenario, variant, first_rebalance), ics[0], ics[1:])
+
+    def _part(self, kind: str, key: Mapping[str, Any], build: Build) -> Entry:
+        """From the store; what was opened stays open, and its files are looked at once."""
+        name = f"{kind} {sha256_json(dict(key))}"
+        if name not in self._opened:
+            self._opened[name] = self.store.get_or_build(kind, key, build)
+        return self._opened[name]
 
     def _key(self, **more: Any) -> dict[str, Any]:
         return {"panel": self.panel.content_sha256, "code": self.code_sha256, **more}
