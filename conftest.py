@@ -51,6 +51,7 @@ from engines.errors import StageGateError
 from fixtures.demo import ensure_market
 from reports.criteria.looks import looks
 from reports.criteria.trials import family_trials
+from reports.record.host import settle
 from reports.record.registry import Registry
 from reports.run import scope
 from reports.run.batch import candidate_files, chosen_candidates
@@ -72,6 +73,7 @@ DEMO_CANDIDATE = REPOSITORY / "fixtures" / "demo" / "candidate.toml"
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """A monitoring goes to its command, a tagged run to the supervisor; everything else is ordinary pytest."""
+    settle()
     if config.getoption("--live") is not None and RUN_VARIABLE not in os.environ:
         return _monitor(config)
     if not is_recorded(config):

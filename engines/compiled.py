@@ -35,6 +35,8 @@ WORTH_CELLS: Final = 1 << 18
 SEAL: Final = "SHA256SUMS"
 SOURCES: Final = ("compiled.py", "kernels.py")
 PACKAGES: Final = ("numba", "llvmlite", "numpy")
+HARMLESS: Final = ("NUMBA_NUM_THREADS", "NUMBA_CACHE_DIR")
+"""Settings of numba that do not change the code it makes."""
 
 
 def is_worth_compiling(n_cells: int) -> bool:
@@ -50,6 +52,11 @@ def kernel_folder() -> Path | None:
             "python": sys.version,
             "packages": {name: version(name) for name in PACKAGES},
             "processor": _processor(),
+            "settings": {
+                name: os.environ[name]
+                for name in sorted(os.environ)
+                if name.startswith("NUMBA_") and name not in HARMLESS
+            },
         }
     )
     for root in _user_caches():

@@ -16,7 +16,6 @@ import binascii
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,8 +25,10 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from reports.record.errors import SigningError
+from reports.record.host import program
 
 NAMESPACE: Final = "stagegate"
+GOOD: Final = f'Good "{NAMESPACE}" signature'.encode()
 VERIFY_TIMEOUT_SECONDS: Final = 30
 SIGN_TIMEOUT_SECONDS: Final = 180
 """Long enough to type a passphrase or to touch a security key."""
@@ -74,14 +75,14 @@ def parse_signature(armoured: bytes) -> SignatureParts:
 
 def ssh_keygen() -> str:
     """Path of the installed ssh-keygen. SigningError says which package brings it."""
-    program = shutil.which("ssh-keygen")
-    if program is None:
+    found = program("ssh-keygen")
+    if not Path(found).is_absolute():
         raise SigningError(
             "ssh-keygen is not installed, and signatures are made and verified by it",
             where="PATH",
             remedy="install OpenSSH 8.9 or later: Debian package openssh-client, Homebrew openssh",
         )
-    return program
+    return found
 
 
 def key_fingerprint(key_path: Path) -> str:
@@ -130,18 +131,19 @@ def why_unverified(data: bytes, signature: bytes, allowed_signers: bytes, princi
     Times without a zone in the list are read as UTC, whatever this machine's zone. SigningError without ssh-keygen.
     """
     as_of = f"verify-time={moment.astimezone(UTC):%Y%m%d%H%M%S}"
-    program = ssh_keygen()
+    keygen = ssh_keygen()
     with TemporaryDirectory(prefix="stagegate-verify-") as folder:
         signers, sealed = Path(folder, "allowed_signers"), Path(folder, "statement.sig")
         signers.write_bytes(allowed_signers)
         sealed.write_bytes(signature)
         files = ["-f", str(signers), "-s", str(sealed), "-O", as_of]
-        found = _run([program, "-Y", "find-principals", *files], VERIFY_TIMEOUT_SECONDS, b"")
+        found = _run([keygen, "-Y", "find-principals", *files], VERIFY_TIMEOUT_SECONDS, b"")
         names = {name for line in found.stdout.decode("utf-8", "replace").splitlines() for name in line.split(",")}
         if found.returncode != 0 or principal not in names:
             return f"the key is not {principal}'s at {moment:%Y-%m-%d %H:%M}Z: {_words(found)[0]}"
-        done = _run([program, "-Y", "verify", "-n", NAMESPACE, "-I", principal, *files], VERIFY_TIMEOUT_SECONDS, data)
-    return "" if done.returncode == 0 else f"the signature does not verify: {_words(done)[-1]}"
+        done = _run([keygen, "-Y", "verify", "-n", NAMESPACE, "-I", principal, *files], VERIFY_TIMEOUT_SECONDS, data)
+    holds = done.returncode == 0 and done.stdout.startswith(GOOD)
+    return "" if holds else f"the signature does not verify: {_words(done)[-1]}"
 
 
 def _run(command: Sequence[str], timeout_seconds: int, data: bytes | None = None) -> subprocess.CompletedProcess[bytes]:

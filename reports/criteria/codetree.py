@@ -12,6 +12,7 @@ from typing import Final
 
 from engines.digest import sha256_bytes, sha256_file
 from reports.record.errors import RequestRefused
+from reports.record.host import program
 
 RECORD_FOLDERS: Final = ("runs", "gate_results", "docs/production_research")
 """Where records live: written by runs, therefore no part of the code."""
@@ -20,6 +21,12 @@ CODE_FOLDERS: Final = ("engines", "fixtures", "gates", "reports")
 """Where importable code lives: a file here that git does not track could change what runs, even one that git ignores."""
 
 CODE_SUFFIXES: Final = (".py", ".so", ".pth", ".pyd")
+
+CLOCK_STEP_NS: Final = 10_000_000
+"""How far the time of a change may lag behind: the system takes it from a clock that moves this coarsely at most."""
+
+SETTINGS: Final = ("core.fsmonitor=false", "core.commitGraph=false", "core.quotePath=false")
+"""git asks no other program, and no summary of its own, what is in the tree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,12 @@ def imprints(paths: Iterable[Path]) -> dict[Path, Imprint | None]:
         except OSError:
             found[path] = None
     return found
+
+
+def written_since(repository: Path, moment_ns: int) -> tuple[Path, ...]:
+    """The code files that were written to, exchanged or renamed after a moment (ns of the system's clock): what was read before it may have been another text."""
+    latest = {path: max(each[3] for each in found) for path, found in imprints(code_files(repository)).items() if found}
+    return tuple(path for path, changed_ns in latest.items() if changed_ns > moment_ns - CLOCK_STEP_NS)
 
 
 def _told_by(status: os.stat_result) -> tuple[int, int, int, int]:
@@ -172,8 +185,12 @@ def _importable(repository: Path) -> list[str]:
 
 def _git(repository: Path, *arguments: str) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    environment["GIT_NO_REPLACE_OBJECTS"] = "1"
-    command = ["git", "-C", str(repository), "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", *arguments]
+    environment |= {
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_OPTIONAL_LOCKS": "0",
+    }  # no other commit in its place; nothing is written
+    settings = [part for setting in SETTINGS for part in ("-c", setting)]
+    command = [program("git"), "-C", str(repository), *settings, *arguments]
     try:
         done = subprocess.run(command, capture_output=True, env=environment, check=True, timeout=60)
     except FileNotFoundError as error:

@@ -7,7 +7,6 @@ status: 0, 4 when refused, and those of verify. Imports wait until a command nee
 from __future__ import annotations
 
 import json
-import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -15,14 +14,13 @@ from collections.abc import Sequence
 from engines.errors import StageGateError
 from reports.desk.command_line import REFUSED, CommandLine, Parser, printable
 from reports.desk.commands import decisions, lessons, live, overview, record, upkeep
+from reports.record.host import put, settle
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. A person's mistake is a message, never a traceback."""
+    settle()
     arguments = build_parser().parse_args(argv)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -33,16 +31,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (StageGateError, OSError) as error:
         return refuse(error, as_json=arguments.json)
     for warning in caught:
-        print(f"warning: {printable(str(warning.message))}", file=sys.stderr)
+        put(sys.stderr, f"warning: {printable(str(warning.message))}\n")
     return show(text, status)
 
 
 def show(text: str, status: int) -> int:
     """Print the answer; a reader that stopped reading (`stagegate status | head`) is no error."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    put(sys.stdout, f"{text}\n")
     return status
 
 
@@ -57,9 +52,9 @@ def refuse(error: StageGateError | OSError, *, as_json: bool) -> int:
             "remedy": "check path and permissions",
         }
     if as_json:
-        print(json.dumps(parts, indent=1, ensure_ascii=False))
+        put(sys.stdout, f"{json.dumps(parts, indent=1, ensure_ascii=False)}\n")
     labels = {"refused": "refused:", "where": "  where:  ", "remedy": "  to mend:"}
-    print("\n".join(f"{labels[key]} {printable(text)}" for key, text in parts.items() if text), file=sys.stderr)
+    put(sys.stderr, "".join(f"{labels[key]} {printable(text)}\n" for key, text in parts.items() if text))
     return REFUSED
 
 

@@ -27,6 +27,7 @@ from engines.digest import sha256_bytes
 from reports.record.chain import Row
 from reports.record.durable import dump_json, explained, is_there, load_json, read_regular, replace
 from reports.record.errors import RecordError
+from reports.record.host import program
 from reports.record.workspace import Workspace
 
 STATE_DIR_VARIABLE: Final = "STAGEGATE_STATE_DIR"
@@ -323,7 +324,7 @@ class GitAnchor:
         for role in ("AUTHOR", "COMMITTER"):
             environment[f"GIT_{role}_NAME"], environment[f"GIT_{role}_EMAIL"] = _IDENTITY
         command = [
-            "git",
+            program("git"),
             "-C",
             str(self.workspace),
             "-c",

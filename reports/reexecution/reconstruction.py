@@ -27,6 +27,7 @@ from reports.criteria.freeze import Freeze, Places, input_files, parse_freeze
 from reports.record.chain import HEADER, Row
 from reports.record.durable import is_there, read_regular
 from reports.record.errors import RecordError
+from reports.record.host import program
 from reports.record.ledger import is_plain_path
 from reports.record.workspace import Workspace, check_tag
 from reports.verification.pack_check import pack_folders
@@ -244,7 +245,7 @@ def _text(path: Path) -> str:
 def git(folder: Path, *arguments: str) -> str:
     """What git prints in `folder`. RecordError when it is missing or does not do what it was asked."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    command = ["git", "-C", str(folder), *arguments]
+    command = [program("git"), "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, env=environment, check=True, stdin=subprocess.DEVNULL)
     except FileNotFoundError as error:

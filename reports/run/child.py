@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
+
+from reports.record.host import Screen, put
 
 if TYPE_CHECKING:
     import psutil
@@ -58,14 +60,6 @@ class ChildRun:
     exit_status: int
     interrupted_by: str | None
     outlived: tuple[str, ...] = ()
-
-
-class Screen(Protocol):
-    """Where the child's output is shown."""
-
-    def write(self, text: str, /) -> object: ...
-
-    def flush(self) -> object: ...
 
 
 def clean_environment(environ: Mapping[str, str], threads_per_worker: int) -> dict[str, str]:
@@ -136,7 +130,7 @@ def run_child(
         for chunk in iter(lambda: os.read(process.stdout.fileno(), 65536), b""):  # type: ignore[union-attr]
             logfile.write(_ESCAPES.sub(b"", chunk))
             logfile.flush()
-            _show(terminal, chunk)
+            put(terminal, chunk.decode("utf-8", errors="replace"))
         process.stdout.close()
         status = process.wait()
         outlived = _end(orphans())
@@ -171,15 +165,6 @@ def _end(orphans: Sequence[psutil.Process]) -> tuple[str, ...]:
             continue
     psutil.wait_procs(alive, timeout=GRACE_SECONDS)
     return tuple(names)
-
-
-def _show(terminal: Screen, chunk: bytes) -> None:
-    try:
-        terminal.write(chunk.decode("utf-8", errors="replace"))
-        terminal.flush()
-    except BrokenPipeError:
-        # whoever watched has gone; the log still has everything and the run goes on
-        return
 
 
 class _Interruption:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from reports.criteria.codetree import CodeTree, inspect_code
+from reports.criteria.codetree import CodeTree, inspect_code, written_since
 from reports.criteria.freeze import Places
 from reports.criteria.machine import packages_sha256
 from reports.criteria.startup import demand_as_installed
 from reports.record.errors import RequestRefused
+from reports.record.host import BEGUN_NS
 from reports.record.registry import Registry, Row
 from reports.record.workspace import Workspace
 from reports.run.request import RunRequest
@@ -75,5 +76,12 @@ def check_code(repository: Path) -> CodeTree:
             f"the code tree is not clean: expected exactly its commit, found {shown}",
             where=str(repository),
             remedy="commit or remove these, then repeat; or rehearse without --decision-tag",
+        )
+    late = written_since(repository, BEGUN_NS)
+    if late:
+        raise RequestRefused(
+            f"the code was written to while the run was starting, after some of it had been read: expected no change, found one of {late[0]}",
+            where=str(repository),
+            remedy="let the checkout come to rest, then repeat; if it is at rest, set the machine's clock",
         )
     return code

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from reports.run.child import Screen
+    from reports.record.host import Screen
 
 REDRAWN_PER_SECOND: Final = 4
 USUAL: Final = "usual_seconds.json"

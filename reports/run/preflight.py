@@ -31,6 +31,7 @@ from reports.criteria.freeze import REMEDY, Places, drift, read_freeze
 from reports.criteria.machine import Machine, installed_packages, packages_sha256, this_machine
 from reports.record.durable import dump_json, is_locked, read_regular
 from reports.record.errors import RecordError
+from reports.record.host import settle
 from reports.record.registry import Registry
 from reports.record.workspace import Workspace, check_tag
 from reports.run.ground import check_writable
@@ -217,6 +218,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--min-free-gb", type=float, default=MIN_FREE_GB, help=f"free disk space asked for (default: {MIN_FREE_GB:g})"
     )
     arguments = parser.parse_args(argv)
+    settle()
     try:
         found = preflight(_places(arguments.workspace), arguments.tag, min_free_gb=arguments.min_free_gb)
     except StageGateError as refusal:

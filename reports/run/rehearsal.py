@@ -30,6 +30,7 @@ from reports.pack.render import ReportHeader, report_json
 from reports.record.clock import iso, stamp, utc_now
 from reports.record.durable import dump_json, write_new
 from reports.record.errors import RequestRefused
+from reports.record.host import program
 from reports.record.registry import Registry
 from reports.record.workspace import STAGES, Workspace
 from reports.run.kernels import prepare_kernels
@@ -220,7 +221,7 @@ def _generated_cell(cell: ExpectedCell) -> CellResult:
 def _throw_away_key(workspace: Workspace, name: str) -> Path:
     """A key pair that lives as long as the rehearsal, listed among the allowed signers."""
     path = workspace.root / f"key-{name.partition('@')[0]}"
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(path)]
+    command = [program("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(path)]
     try:
         subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
     except FileNotFoundError as error:

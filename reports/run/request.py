@@ -74,7 +74,8 @@ HARMLESS_VARIABLES: Final = frozenset(
 KNOWN_PLUGINS: Final = frozenset({"hypothesis", "pytest-json-report", "pytest-metadata", "pytest-xdist", "typeguard"})
 """Distributions of the lock that bring a plugin of pytest; another one could change what runs."""
 
-GUARDED_PREFIXES: Final = ("PYTHON", "PYTEST", "STAGEGATE_RUN", "LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT")
+GUARDED_PREFIXES: Final = ("PYTHON", "PYTEST", "STAGEGATE_RUN", "LD_", "DYLD_", "OPENSSL_")
+"""Of Python, pytest and this project, of the linker, and of the library that computes hashes: each can bring other code into a process."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Any, Final, TextIO
 from engines.errors import StageGateError
 from reports.criteria.verdict import CellResult, Verdict
 from reports.pack.render import by_gate, cell_json, number, worst
+from reports.record.host import put
 from reports.record.workspace import STAGES
 
 PLAIN_WIDTH: Final = 100
@@ -85,9 +86,8 @@ def refusal_lines(canvas: Canvas, stage: str, refusal: StageGateError) -> list[s
 
 
 def say(stream: TextIO, lines: Iterable[str]) -> None:
-    """Print lines and flush."""
-    stream.write("".join(f"{line}\n" for line in lines))
-    stream.flush()
+    """Print lines."""
+    put(stream, "".join(f"{line}\n" for line in lines))
 
 
 # ------------------------------------------------------------------------------------------------- the table of gates

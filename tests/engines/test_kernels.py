@@ -128,6 +128,15 @@ def test_machine_code_is_kept_and_a_flipped_byte_of_it_is_never_run(tmp_path: Pa
     assert victim.read_bytes() != bytes(data)
 
 
+def test_code_that_other_settings_make_lies_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    usual = compiled.kernel_folder()
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
+    assert compiled.kernel_folder() == usual
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    assert compiled.kernel_folder() != usual
+
+
 def test_a_folder_that_others_may_write_to_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     folder = compiled.kernel_folder()

@@ -15,6 +15,7 @@ from tests.faults.attempts.record import HONEST_AGAIN, HONEST_TAGS, RECORD
 from tests.faults.attempts.requests import ASKED
 from tests.faults.attempts.signals import HONEST_SIGNALS, SIGNALS
 from tests.faults.attempts.signatures import SIGN_OFF, signed_and_written
+from tests.faults.attempts.starting import HONEST_STARTS, STARTING
 from tests.faults.tiny_suite import Attempt
 
 HONEST: Final = (
@@ -22,6 +23,7 @@ HONEST: Final = (
     HONEST_ENVIRONMENT,
     HONEST_AGAIN,
     *HONEST_TAGS,
+    *HONEST_STARTS,
     Attempt(
         "a winner elsewhere",
         nothing,
@@ -56,4 +58,4 @@ HONEST: Final = (
     ),
 )
 
-ATTEMPTS: Final[tuple[Attempt, ...]] = (*ASKED, *RUNS, *TREE, *ENVIRONMENTS, *SIGNALS, *RECORD, *SIGN_OFF)
+ATTEMPTS: Final[tuple[Attempt, ...]] = (*ASKED, *RUNS, *TREE, *ENVIRONMENTS, *SIGNALS, *RECORD, *SIGN_OFF, *STARTING)

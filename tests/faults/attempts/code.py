@@ -12,7 +12,7 @@ from typing import Final
 
 from tests.end_to_end.desk import clean_environment, git, rewrite
 from tests.faults.attempts.gates import HOOKS
-from tests.faults.attempts.preparing import ASSERTION, NOT_BACK, REFUSED, TEST, losing
+from tests.faults.attempts.preparing import ASSERTION, NOT_BACK, REFUSED, TEST, losing, nothing
 from tests.faults.tiny_suite import TAG, Attempt, Ground
 
 
@@ -253,6 +253,25 @@ def swapped(name: str, old: str, new: str) -> Callable[[Ground], int]:
     return run
 
 
+def another_while_it_starts(ground: Ground) -> int:
+    """A gate that is not committed, and a look at the tree that does not mind until it is read; then it is as committed again."""
+    ground.gate.write_text(ground.gate.read_text(encoding="utf-8") + "# not committed\n", encoding="utf-8")
+    path, read = ground.repository / "reports" / "criteria" / "codetree.py", ground.desk.workspace.parent / "read"
+    kept = path.read_text(encoding="utf-8")
+    blind = kept.replace("    return (*dirty, *hidden, *others, *links)", "    return ()")
+    path.write_text(f"{blind}\n\nPath({str(read)!r}).touch()\n", encoding="utf-8")
+    process = subprocess.Popen(
+        ground.desk.command(*ground.desk.stage_arguments(TAG, "s0"), "-n", ground.workers),
+        cwd=ground.repository,
+        env=clean_environment(ground.desk.workspace.parent),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    _wait_until(process, read.exists)
+    path.write_text(kept, encoding="utf-8")
+    return process.wait()
+
+
 def _wait_until(process: subprocess.Popen[bytes], reached: Callable[[], bool]) -> None:
     while process.poll() is None and not reached():
         time.sleep(0.005)
@@ -269,6 +288,7 @@ TREE: Final = (
     Attempt("a gate swapped while it runs", losing, run=swapped("gates/s0/test_tiny.py", "EDGE = -0.5", "EDGE = 0.5"), allowed=NOT_BACK),
     Attempt("a judge swapped while it runs", losing, run=swapped("reports/run/session.py", "self.evidence.holds", "True"), allowed=NOT_BACK),
 
+    Attempt("a look at the tree that is another while it starts", nothing, run=another_while_it_starts, allowed=REFUSED),
     Attempt("assume-unchanged", assumed_unchanged, allowed=REFUSED),
     Attempt("skip-worktree", lambda ground: assumed_unchanged(ground, "--skip-worktree"), allowed=REFUSED),
     Attempt("a clean filter", filtered, allowed=REFUSED),

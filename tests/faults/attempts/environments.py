@@ -63,15 +63,19 @@ def adding(name: str, text: str) -> Spoil:
     return lambda site: (site / name).write_text(text, encoding="utf-8")
 
 
-def installing(site: Path) -> None:
-    """A plugin of pytest, installed by the book."""
-    module, info = site / "winning.py", site / "winning-1.0.dist-info"
-    module.write_text("def pytest_runtest_call(item):\n    pass\n", encoding="utf-8")
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: winning\nVersion: 1.0\n", encoding="utf-8")
-    (info / "entry_points.txt").write_text("[pytest11]\nwinning = winning\n", encoding="utf-8")
-    digest = base64.urlsafe_b64encode(hashlib.sha256(module.read_bytes()).digest()).decode().rstrip("=")
-    (info / "RECORD").write_text(f"winning.py,sha256={digest},{module.stat().st_size}\n", encoding="utf-8")
+def installing(name: str, text: str, entry_points: str = "") -> Spoil:
+    """A package of one file, installed by the book."""
+
+    def spoil(site: Path) -> None:
+        module, info = site / name, site / "winning-1.0.dist-info"
+        module.write_text(text, encoding="utf-8")
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: winning\nVersion: 1.0\n", encoding="utf-8")
+        (info / "entry_points.txt").write_text(entry_points, encoding="utf-8")
+        digest = base64.urlsafe_b64encode(hashlib.sha256(module.read_bytes()).digest()).decode().rstrip("=")
+        (info / "RECORD").write_text(f"{name},sha256={digest},{module.stat().st_size}\n", encoding="utf-8")
+
+    return spoil
 
 
 def editing(name: str) -> Spoil:
@@ -99,7 +103,11 @@ SPOILED: Final[dict[str, Spoil]] = {
     "a .pth file that adds a folder": adding("winning.pth", "/tmp\n"),
     "a sitecustomize": adding("sitecustomize.py", "WINNING = True\n"),
     "an edited .pth file": replacing_editable,
-    "a plugin": installing,
+    "a plugin": installing(
+        "winning.py", "def pytest_runtest_call(item):\n    pass\n", "[pytest11]\nwinning = winning\n"
+    ),
+    "a package that starts with Python": installing("winning.pth", "import os; os.environ['WINNING'] = '1'\n"),
+    "a package that customizes": installing("sitecustomize.py", "WINNING = True\n"),
     "an edited package": editing("filelock"),
     "an edited plugin": editing("pytest_metadata"),
 }
