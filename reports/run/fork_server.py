@@ -55,8 +55,11 @@ def _import(names: Sequence[str]) -> None:
 def _serve(listener: socket.socket, control: socket.socket) -> list[int]:
     """The process ids of all workers that were forked."""
     workers: list[int] = []
-    while control not in (ready := select.select([listener, control], [], [])[0]):
-        if listener in ready:
+    poll = select.poll()
+    for end in (listener, control):
+        poll.register(end, select.POLLIN)
+    while control.fileno() not in (ready := dict(poll.poll())):
+        if listener.fileno() in ready:
             streams, cwd, environ = _received(listener)
             worker = os.fork()
             if worker == 0:

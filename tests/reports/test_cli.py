@@ -17,6 +17,7 @@ from reports.committee.statement import signatures_folder
 from reports.deployment.templates import NOTES, ROLLBACK, WATCHLIST
 from reports.desk import cli
 from reports.pack.packet import PROMPTS
+from reports.record import host
 from reports.record.clock import utc_now
 from reports.record.registry import Registry
 from reports.record.workspace import Workspace
@@ -159,6 +160,7 @@ def test_status_and_the_entry_of_s4_lead_through_signatures_and_deployment_files
     record_passes(workspace, TAG)
     assert "expected 1 signatures that count, found 0 of 1 required: nobody" in refused_at_s4(workspace)
     with monkeypatch.context() as bare:
+        bare.setattr(host, "SYSTEM_FOLDERS", ())
         bare.setenv("PATH", "/nowhere")
         assert "Debian package openssh-client, Homebrew openssh" in refused_at_s4(workspace)
     assert "waits for   signatures: 0 of 1 required: nobody" in type_in("status").out

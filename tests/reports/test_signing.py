@@ -21,6 +21,7 @@ from reports.committee import signing, sshsig
 from reports.committee.allowed_signers import is_owner, parse_allowed_signers
 from reports.committee.signing import SignOff
 from reports.committee.statement import Statement, signatures_folder
+from reports.record import host
 from reports.record.clock import iso, utc_now
 from reports.record.durable import make_directory
 from reports.record.errors import RecordError, RequestRefused, SigningError
@@ -381,6 +382,7 @@ def test_keys_that_cannot_sign_are_refused(desk: Desk, tmp_path: Path) -> None:
 
 def test_without_ssh_keygen_the_packages_are_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.sign("alice@desk")
+    monkeypatch.setattr(host, "SYSTEM_FOLDERS", ())
     monkeypatch.setenv("PATH", "/nonexistent")
     message = refusal(lambda: desk.sign("bob@desk"))
     assert "openssh-client" in message

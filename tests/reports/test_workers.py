@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import execnet
@@ -140,6 +141,19 @@ def test_a_server_that_cannot_import_ends_the_run(tmp_path: Path) -> None:
     assert project.left_over() == []
 
 
+@pytest.fixture
+def many_open_files() -> Iterator[None]:
+    """More than select(2) can wait for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    numbers = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    yield
+    for number in numbers:
+        os.close(number)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_open_files")
 def test_a_worker_runs_the_line_it_is_given_and_says_what_nobody_caught() -> None:
     spec = execnet.XSpec("popen")
     server = ForkServer(("json",))
