@@ -162,7 +162,7 @@ ACTS: Final = {
     "makes the stream a link": "kept = session.stream_path.with_suffix('.kept')\nsession.stream_path.rename(kept)\nsession.stream_path.symlink_to('/dev/null')\n",
     "makes the json report a folder": "(session.stream_path.parent / 'pytest_report.json').mkdir()\n",
     "forks a forger": FORGER,
-    "changes the limits of files": "import resource\nresource.prlimit(os.getppid() if 'PYTEST_XDIST_WORKER' in os.environ else 0, resource.RLIMIT_FSIZE, (10, 10))\n",
+    "changes the limits of files": "import resource\nresource.prlimit(os.getpgrp() if 'PYTEST_XDIST_WORKER' in os.environ else 0, resource.RLIMIT_FSIZE, (10, 10))\n",
     "goes to another folder": "shutil.rmtree(repository / 'gates' / 's1')\nos.chdir('/')\n",
     "interrupts the supervisor": "os.kill(os.getppid() if 'PYTEST_XDIST_WORKER' not in os.environ else os.getpgrp(), signal.SIGTERM)\n",
 }  # fmt: skip
