@@ -185,10 +185,8 @@ def _importable(repository: Path) -> list[str]:
 
 def _git(repository: Path, *arguments: str) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    environment |= {
-        "GIT_NO_REPLACE_OBJECTS": "1",
-        "GIT_OPTIONAL_LOCKS": "0",
-    }  # no other commit in its place; nothing is written
+    # no other commit stands in for this one, and the index is not written
+    environment |= {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_OPTIONAL_LOCKS": "0"}
     settings = [part for setting in SETTINGS for part in ("-c", setting)]
     command = [program("git"), "-C", str(repository), *settings, *arguments]
     try:

@@ -35,7 +35,7 @@ def startup_faults() -> tuple[str, ...]:
     sites = _as_named_and_as_found((*site.getsitepackages(), *_user_site()))
     standard = _as_named_and_as_found(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
     ours = sites | standard | _as_named_and_as_found((REPOSITORY, sysconfig.get_path("scripts")))
-    starting = [f"{folder}/{name}" for folder in sorted(set(sites.values())) for name in _names(folder)]
+    starting = [f"{folder}/{name}" for folder in sorted(set(sites.values())) for name in _pth_files(folder)]
     starting += [
         path for name in CUSTOMIZING if (path := _file_of(name, ours)) and not _is_interpreters(path, standard, sites)
     ]
@@ -60,7 +60,7 @@ def _searched() -> list[str]:
     return [folder for entry in sys.path if os.path.exists(folder := os.path.abspath(entry))]
 
 
-def _names(folder: str) -> list[str]:
+def _pth_files(folder: str) -> list[str]:
     """The .pth files of a folder."""
     return sorted(name for name in os.listdir(folder) if name.endswith(".pth")) if os.path.isdir(folder) else []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -16,19 +17,14 @@ from reports.committee import signing
 from reports.committee.sshsig import NAMESPACE
 from reports.record.workspace import Workspace
 from tests.end_to_end.desk import COMMITTEE, clean_environment
-from tests.faults.attempts.preparing import NOT_BACK, PASS, REFUSED, losing, nothing
+from tests.faults.attempts.preparing import FAIL, NOT_BACK, PASS, REFUSED, losing, nothing
 from tests.faults.attempts.signatures import sign
 from tests.faults.tiny_suite import TAG, Attempt, Ground
 
 LYING_GIT: Final = """#!/bin/sh
-# says of every tree that it is its commit
+# names no change, and nothing to compare with
 case " $* " in
-*" status "*) exit 0 ;;
-*" ls-tree "*)
-    shift 1
-    {git} -C "$1" ls-files -z | while IFS= read -r -d '' path; do
-        printf '100644 blob %s\\t%s\\0' "$({git} -C "$1" hash-object --no-filters "$1/$path")" "$path"
-    done ;;
+*" status "* | *" ls-tree "*) exit 0 ;;
 *) exec {git} "$@" ;;
 esac
 """
@@ -38,14 +34,6 @@ case " $* " in
 *" verify "*) cat > /dev/null; echo 'Good "stagegate" signature' ;;
 *) exec {ssh_keygen} "$@" ;;
 esac
-"""
-SHADOW: Final = """
-import importlib.util, os, sys
-here = os.path.dirname(os.path.abspath(__file__))
-sys.path[:] = [path for path in sys.path if os.path.abspath(path or '.') != here]
-del sys.modules['secrets']
-import secrets
-sys.modules['secrets'].__file__ = __file__
 """
 
 
@@ -119,10 +107,10 @@ def signed_something_else(ground: Ground) -> None:
 
 
 def in_a_folder_of_its_own(ground: Ground) -> int:
-    """Started where a module lies that has the name of one of Python's."""
+    """Started where a module lies that has the name of one of Python's, and does what that does."""
     folder = ground.desk.workspace.parent / "folder"
     folder.mkdir()
-    (folder / "secrets.py").write_text(SHADOW, encoding="utf-8")
+    shutil.copy(secrets.__file__, folder)
     return started(ground, folder=folder)
 
 
@@ -163,10 +151,10 @@ STARTING: Final = (
     Attempt("an ssh-keygen of one's own", signed_something_else, "s4", "s3", run=with_kind_ssh_keygen, allowed=("FAIL", "REFUSED")),
     Attempt("a signature over something else", signed_something_else, "s4", "s3", run=lambda ground: started(ground, "s4"), allowed=("FAIL", "REFUSED")),
     Attempt("a signature over something else where no child's end is heard", signed_something_else, "s4", "s3", run=lambda ground: started(ground, "s4", before=children_unheard), allowed=("FAIL", "REFUSED")),
-    Attempt("a loser where no child's end is heard", losing, run=lambda ground: started(ground, before=children_unheard), allowed=("FAIL",)),
+    Attempt("a loser where no child's end is heard", losing, run=lambda ground: started(ground, before=children_unheard), allowed=FAIL),
     Attempt("a module of the folder it is started in", nothing, run=in_a_folder_of_its_own, allowed=REFUSED),
-    Attempt("a loser without standard streams", losing, run=lambda ground: started(ground, before=without_streams), allowed=("FAIL", "REFUSED")),
-    Attempt("a loser into a full disk", losing, run=into_a_full_disk, allowed=NOT_BACK),
+    Attempt("a loser without standard streams", losing, run=lambda ground: started(ground, before=without_streams), allowed=FAIL),
+    Attempt("a loser into a full disk", losing, run=into_a_full_disk, allowed=FAIL),
     *(Attempt(f"a loser below {words}", losing, run=limited(words), allowed=(*NOT_BACK, "REFUSED")) for words in LIMITS),
 )  # fmt: skip
 HONEST_STARTS: Final = (
